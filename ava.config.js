@@ -1,0 +1,6 @@
+export default {
+  files: ['test/**/*.test.ts', '!test/cluster/**', '!test/bench/**'],
+  extensions: ['ts'],
+  workerThreads: false,
+  timeout: '3m',
+};

@@ -1,0 +1,44 @@
+/**
+ * What the state file holds: which pod had which number, and which numbers rest. It is written when a number is promised, so
+ * that a promise survives a crash and a reboot. Pure data.
+ */
+import type { Protocol } from './vocabulary.ts';
+
+/** One number, or block, given to one port of one pod. */
+export interface Grant {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly pod: string;
+  /** The port name. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly pool: string;
+  readonly hostPort: number;
+  readonly size: number;
+  readonly hostIP?: string;
+}
+
+/** A released number that rests, or that is remembered for the pod of the same name. */
+export interface Resting {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly pool: string;
+  readonly hostPort: number;
+  readonly size: number;
+  /** ms since the epoch. */
+  readonly releasedAt: number;
+}
+
+/** A kernel setting that Berth changed, with what stood there, so that it can be put back. */
+export interface ChangedSetting {
+  readonly setting: string;
+  readonly before: string;
+}
+
+export interface AgentState {
+  readonly grants: readonly Grant[];
+  readonly resting: readonly Resting[];
+  readonly settings: readonly ChangedSetting[];
+}
