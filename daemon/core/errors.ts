@@ -21,6 +21,8 @@ export type ErrorCode =
   | 'LOCK_HELD'
   /** The source of pods cannot be read. */
   | 'PODS_UNREADABLE'
+  /** What a pod is to be told could not be written. */
+  | 'PUBLISH_FAILED'
   /** The agent or aggregator cannot be reached or refused the call. */
   | 'RPC_FAILED'
   /** The command line is wrong. */

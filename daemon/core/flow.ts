@@ -1,5 +1,9 @@
-/** A tracked connection as far as Berth needs it. Pure data and the question whether it disagrees with the mappings. */
-import type { Protocol } from './vocabulary.ts';
+/**
+ * A tracked connection as far as Berth needs it, and the question whether it disagrees with the mappings. NAT is decided
+ * by the first packet of a connection only (nf_nat), so that a connection made before a change goes on as it was made.
+ */
+import { containsAddress } from './address.ts';
+import type { Mapping, Protocol } from './vocabulary.ts';
 
 export interface Flow {
   readonly protocol: Protocol;
@@ -12,4 +16,58 @@ export interface Flow {
   /** Source of the reply direction: where the flow was sent to. Equal to destination and port when not translated. */
   readonly replySource: string;
   readonly replyPort: number;
+}
+
+/** A place in a pod to which a flow of a mapping that has ended was sent. */
+export interface FormerTarget {
+  readonly protocol: Protocol;
+  readonly hostPort: number;
+  readonly size: number;
+  readonly containerPort: number;
+  /** Absent after a crash, when the addresses are no longer known. */
+  readonly podIPs?: readonly string[];
+}
+
+/** What the flows are held against. */
+export interface FlowTruth {
+  /** The mapping that is live for this destination, undefined when there is none. */
+  mapping(protocol: Protocol, destination: string, port: number): Mapping | undefined;
+  /** Mappings that have ended and whose flows were not cleaned yet. */
+  readonly former: readonly FormerTarget[];
+  /** An address of the node, 127.0.0.0/8 included. */
+  isNodeAddress(address: string): boolean;
+}
+
+/**
+ * True when the flow's original destination is an address of the node and it is (a) translated to a pod that does not
+ * own the mapping, (b) translated although its source is not allowed, or (c) not translated although it would be now.
+ * Everything else, above all a flow to another host and a flow of another program, is none of Berth's business (I4).
+ */
+export function disagrees(flow: Flow, truth: FlowTruth): boolean {
+  if (!truth.isNodeAddress(flow.destination)) return false;
+  const translated = flow.replySource !== flow.destination || flow.replyPort !== flow.port;
+  const mapping = truth.mapping(flow.protocol, flow.destination, flow.port);
+  if (mapping === undefined) return translated && truth.former.some((former) => wasTarget(flow, former));
+  const allowed = isAllowed(flow, mapping, truth);
+  if (!translated) return allowed;
+  const expectedPort = mapping.containerPort + flow.port - mapping.hostPort;
+  if (!mapping.podIPs.includes(flow.replySource) || flow.replyPort !== expectedPort) return true;
+  return !allowed;
+}
+
+function wasTarget(flow: Flow, former: FormerTarget): boolean {
+  const offset = flow.port - former.hostPort;
+  return (
+    flow.protocol === former.protocol &&
+    offset >= 0 &&
+    offset < former.size &&
+    flow.replyPort === former.containerPort + offset &&
+    (former.podIPs === undefined || former.podIPs.includes(flow.replySource))
+  );
+}
+
+/** The node itself is always allowed: its own packets never pass the gate of the prerouting hook. */
+function isAllowed(flow: Flow, mapping: Mapping, truth: FlowTruth): boolean {
+  if (mapping.allowFrom === undefined || truth.isNodeAddress(flow.source)) return true;
+  return mapping.allowFrom.some((cidr) => containsAddress(cidr, flow.source));
 }

@@ -16,6 +16,8 @@ export interface Grant {
   readonly hostPort: number;
   readonly size: number;
   readonly hostIP?: string;
+  /** The (first) port in the pod: tells after a crash which tracked flows were this grant's. */
+  readonly containerPort: number;
 }
 
 /** A released number that rests, or that is remembered for the pod of the same name. */

@@ -1,0 +1,74 @@
+/**
+ * What a pod asks for, from its annotations and declared ports. Pure and total: whatever stands in an annotation becomes
+ * a request or one problem that says what is wrong, where, and what would be right. It must never look at an annotation
+ * that Berth writes, and never at more than 4 KiB of one that it reads.
+ */
+import { ALLOW_FROM, GALAXY, HOST_IP, POOL, PORTS } from './annotation.ts';
+import { DeclaredPorts } from './declared.ts';
+import { type Fault, fault, faultMessage } from './fault.ts';
+import { type Parsed, parseAllowFrom, parseHostIP, parsePoolName } from './reach.ts';
+import { Selection } from './selection.ts';
+import { exceedsBytes, printable } from './text.ts';
+import { type Pod, type PodRequest, type Problem, podLabel } from './vocabulary.ts';
+
+/** Of one annotation, in UTF-8. */
+export const MAX_ANNOTATION_BYTES = 4096;
+
+/** Where no `berth.dev/pool` stands. */
+export const DEFAULT_POOL = 'default';
+
+export type PodRequestResult =
+  /** The pod does not opt in. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'ok'; readonly request: PodRequest }
+  | { readonly kind: 'problem'; readonly problem: Problem };
+
+/** Linear in the number of declared ports; of several mistakes the first is reported. */
+export function parsePodRequest(pod: Pod): PodRequestResult {
+  const berth = Object.hasOwn(pod.annotations, PORTS);
+  const galaxy = Object.hasOwn(pod.annotations, GALAXY);
+  if (!berth && !galaxy) return { kind: 'none' };
+  if (pod.hostNetwork) return hostNetworkProblem(pod, berth ? PORTS : GALAXY);
+
+  const selection = new Selection(new DeclaredPorts(pod.ports));
+  const ports = read(pod, PORTS, (value): Parsed<null> => selection.selectListed(value) ?? { kind: 'ok', value: null });
+  if (ports?.kind === 'fault') return problem(pod, PORTS, ports);
+  const mistake = galaxy ? selection.selectContainers() : undefined;
+  if (mistake !== undefined) return problem(pod, GALAXY, mistake);
+
+  const pool = read(pod, POOL, parsePoolName);
+  if (pool?.kind === 'fault') return problem(pod, POOL, pool);
+  const hostIP = read(pod, HOST_IP, parseHostIP);
+  if (hostIP?.kind === 'fault') return problem(pod, HOST_IP, hostIP);
+  const allowFrom = read(pod, ALLOW_FROM, parseAllowFrom);
+  if (allowFrom?.kind === 'fault') return problem(pod, ALLOW_FROM, allowFrom);
+
+  const request: PodRequest = {
+    pool: pool?.value ?? DEFAULT_POOL,
+    requests: selection.requests,
+    ...(hostIP === undefined ? {} : { hostIP: hostIP.value }),
+    ...(allowFrom === undefined ? {} : { allowFrom: allowFrom.value }),
+    berth,
+    galaxy,
+  };
+  return { kind: 'ok', request };
+}
+
+/** Undefined when the pod has no such annotation. */
+function read<T>(pod: Pod, key: string, parse: (value: string) => Parsed<T>): Parsed<T> | undefined {
+  if (!Object.hasOwn(pod.annotations, key)) return undefined;
+  const value = pod.annotations[key] ?? '';
+  if (!exceedsBytes(value, MAX_ANNOTATION_BYTES)) return parse(value);
+  return fault(value, `is longer than ${MAX_ANNOTATION_BYTES} bytes`, 'shorten it, no more than that is read');
+}
+
+function problem(pod: Pod, key: string, mistake: Fault): PodRequestResult {
+  const message = faultMessage(pod, key, pod.annotations[key] ?? '', mistake);
+  return { kind: 'problem', problem: { reason: 'InvalidPortRequest', message } };
+}
+
+function hostNetworkProblem(pod: Pod, key: string): PodRequestResult {
+  const why = "its ports are already the node's and cannot be mapped";
+  const message = `pod ${podLabel(pod)}: annotation ${key}: the pod has hostNetwork: true; ${why}; remove the annotation or hostNetwork`;
+  return { kind: 'problem', problem: { reason: 'HostNetwork', message: printable(message, 1024) } };
+}
