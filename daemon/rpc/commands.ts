@@ -1,0 +1,124 @@
+/**
+ * `berth get`, `berth list` and `berth watch`, their arguments already split: what they ask and how they end. They write to
+ * the streams that they are given, and never end the process.
+ */
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { BerthError, messageOf } from '../core/errors.ts';
+import { quoted } from '../core/text.ts';
+import {
+  DEFAULT_SOCKET,
+  type GetOptions,
+  type ListOptions,
+  readFilter,
+  readFormat,
+  readTarget,
+  refuseArguments,
+} from './arguments.ts';
+import { type Answer, MappingClient } from './client.ts';
+import type { FreshnessView } from './convert.ts';
+import { follow } from './follow.ts';
+import { renderAnswer, watchRenderer } from './render.ts';
+
+/** How the commands end. */
+export const EXIT = { found: 0, error: 1, usage: 2, notFound: 3 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** What a command has of the world. */
+export interface Surroundings {
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** Ends the command: Ctrl-C. */
+  readonly signal: AbortSignal;
+  /** ms since the epoch, for ages. */
+  readonly now: () => number;
+}
+
+/**
+ * `berth get NAMESPACE/POD [PORT[/PROTOCOL]]`: where this pod can be reached; PORT is a port's name or the number of a
+ * container port. `found`, or `notFound` when it has no such mapping that is live.
+ */
+export function get(positionals: readonly string[], options: GetOptions, around: Surroundings): Promise<ExitCode> {
+  return run(around, async (signal) => {
+    const { question, containerPort, port } = readTarget(positionals, options.namespace);
+    const format = readFormat(options.output);
+    using client = new MappingClient(options.socket ?? DEFAULT_SOCKET);
+    const { mappings, freshness } = await client.get(question, signal);
+    const found = mappings.filter((mapping) => containerPort === undefined || mapping.containerPort === containerPort);
+    warnIncomplete(freshness, around.stderr);
+    await print(around.stdout, renderAnswer({ mappings: found, freshness }, format, around.now()), signal);
+    if (found.length > 0) return EXIT.found;
+    const what = port === undefined ? 'no port' : `no port ${quoted(port)}`;
+    const pod = `${quoted(question.pod)} in namespace ${quoted(question.namespace)}`;
+    const remedy = "the pod's condition berth.dev/PortsMapped says why (kubectl describe pod)";
+    around.stderr.write(`berth: ${what} of pod ${pod} is mapped on this node: ${remedy}\n`);
+    return EXIT.notFound;
+  });
+}
+
+/** `berth list`: every mapping that matches. `found` also when none does, as an empty list is an answer. */
+export function list(positionals: readonly string[], options: ListOptions, around: Surroundings): Promise<ExitCode> {
+  return run(around, async (signal) => {
+    refuseArguments(positionals);
+    const filter = readFilter(options);
+    const format = readFormat(options.output);
+    using client = new MappingClient(options.socket ?? DEFAULT_SOCKET);
+    const pages: Answer[] = [];
+    for await (const page of client.list(filter, signal)) pages.push(page);
+    const freshness = pages.at(-1)?.freshness ?? { nodesHeard: 0, nodesKnown: 0 };
+    const mappings = pages.flatMap((page) => page.mappings);
+    warnIncomplete(freshness, around.stderr);
+    await print(around.stdout, renderAnswer({ mappings, freshness }, format, around.now()), signal);
+    if (mappings.length === 0) around.stderr.write('berth: no live mapping matches\n');
+    return EXIT.found;
+  });
+}
+
+/** `berth watch`: the mappings that match, then every change, through restarts of the agent, until the signal aborts. */
+export function watch(positionals: readonly string[], options: ListOptions, around: Surroundings): Promise<ExitCode> {
+  return run(around, async (signal) => {
+    refuseArguments(positionals);
+    const filter = readFilter(options);
+    const render = watchRenderer(readFormat(options.output), around.now);
+    const connect = () => new MappingClient(options.socket ?? DEFAULT_SOCKET);
+    let lost = false;
+    for await (const event of follow({ connect, filter, signal })) {
+      if (event.kind === 'lost') {
+        lost = true;
+        around.stderr.write(`berth: connection lost, trying again: ${messageOf(event.error)}\n`);
+      }
+      if (event.kind === 'synced') {
+        if (lost) around.stderr.write('berth: connected again\n');
+        lost = false;
+        warnIncomplete(event.freshness, around.stderr);
+      }
+      await print(around.stdout, render(event), signal);
+    }
+    return EXIT.found;
+  });
+}
+
+/** `error` for whatever is thrown, with its message; `usage` when the command line is wrong. Quiet when interrupted. */
+async function run(around: Surroundings, body: (signal: AbortSignal) => Promise<ExitCode>): Promise<ExitCode> {
+  // Without a listener a reader that goes away (`berth watch | head`) would be an uncaught EPIPE.
+  const broken = new AbortController();
+  around.stdout.on('error', () => broken.abort());
+  const signal = AbortSignal.any([around.signal, broken.signal]);
+  try {
+    return await body(signal);
+  } catch (error) {
+    if (signal.aborted) return EXIT.error;
+    around.stderr.write(`berth: ${messageOf(error)}\n`);
+    return error instanceof BerthError && error.code === 'USAGE' ? EXIT.usage : EXIT.error;
+  }
+}
+
+/** Waits for a reader that is slower than we are. */
+async function print(stdout: Writable, text: string, signal: AbortSignal): Promise<void> {
+  if (text !== '' && !stdout.write(text)) await once(stdout, 'drain', { signal });
+}
+
+function warnIncomplete({ nodesHeard, nodesKnown }: FreshnessView, stderr: Writable): void {
+  if (nodesHeard >= nodesKnown) return;
+  stderr.write(`berth: the answer is incomplete: ${nodesHeard} of ${nodesKnown} nodes have been heard\n`);
+}

@@ -1,0 +1,140 @@
+/** Live mappings as messages and messages as what clients show. Lossless for every field of the contract; no I/O. */
+import { berth } from '../../proto/service.ts';
+import type { LiveMapping } from '../core/livemapping.ts';
+import type { Protocol } from '../core/vocabulary.ts';
+
+/** A mapping as a client sees it: the message with its absent fields told from empty ones. */
+export interface MappingView {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly podUID: string;
+  readonly name: string;
+  /** `TCP`, `UDP`, `SCTP`; `UNKNOWN-<number>` for one that a newer server knows. */
+  readonly protocol: string;
+  readonly hostPort: number;
+  /** The last number of a block, included; `hostPort` for a single port. */
+  readonly endPort: number;
+  readonly containerPort: number;
+  /** Absent: any address. */
+  readonly hostIP?: string;
+  readonly node: string;
+  /** Where to connect. */
+  readonly nodeAddresses: readonly string[];
+  readonly podIPs: readonly string[];
+  readonly pool: string;
+  /** Absent: every source may connect. */
+  readonly allowFrom?: readonly string[];
+  /** ms since the epoch. */
+  readonly since?: number;
+}
+
+/** How much an answer means. */
+export interface FreshnessView {
+  /** ms since the epoch; absent: never. */
+  readonly lastHeard?: number;
+  readonly nodesHeard: number;
+  readonly nodesKnown: number;
+}
+
+const NUMBERS: Readonly<Record<Protocol, berth.v1.Protocol>> = {
+  TCP: berth.v1.Protocol.PROTOCOL_TCP,
+  UDP: berth.v1.Protocol.PROTOCOL_UDP,
+  SCTP: berth.v1.Protocol.PROTOCOL_SCTP,
+};
+const PROTOCOLS = new Map(Object.entries(NUMBERS).map(([protocol, number]) => [number, protocol as Protocol]));
+
+/** Undefined for a number that is none of ours. */
+export function protocolOf(number: number): Protocol | undefined {
+  return PROTOCOLS.get(number);
+}
+
+/** `PROTOCOL_UNSPECIFIED` for no protocol. */
+export function protocolNumber(protocol: Protocol | undefined): berth.v1.Protocol {
+  return protocol === undefined ? berth.v1.Protocol.PROTOCOL_UNSPECIFIED : NUMBERS[protocol];
+}
+
+/** `addresses` are those of the mapping's node. */
+export function toMessage(live: LiveMapping, addresses: readonly string[]): berth.v1.Mapping.$Properties {
+  const { node, mapping } = live;
+  return {
+    namespace: mapping.pod.namespace,
+    pod: mapping.pod.name,
+    podUid: mapping.pod.uid,
+    name: mapping.name,
+    protocol: NUMBERS[mapping.protocol],
+    hostPort: mapping.hostPort,
+    endPort: mapping.hostPort + mapping.size - 1,
+    containerPort: mapping.containerPort,
+    hostIp: mapping.hostIP ?? '',
+    node,
+    nodeAddresses: answeringAddresses(live, addresses),
+    podIps: [...mapping.podIPs],
+    pool: mapping.pool,
+    allowFrom: mapping.allowFrom === undefined ? null : { cidrs: mapping.allowFrom.map((cidr) => cidr.text) },
+    since: toTimestamp(live.since),
+  };
+}
+
+/** About how many bytes `toMessage` becomes on the wire, for keeping messages below the limits of clients. */
+export function approximateBytes({ node, mapping }: LiveMapping, addresses: readonly string[]): number {
+  const names = node.length + mapping.pod.namespace.length + mapping.pod.name.length + mapping.pool.length;
+  const listed = addresses.length + mapping.podIPs.length + (mapping.allowFrom?.length ?? 0);
+  // 43 characters is the longest range, 2 what protobuf adds; the rest is uid, port name, numbers and tags.
+  return 200 + names + 45 * listed;
+}
+
+export function toTimestamp(ms: number): { seconds: number; nanos: number } {
+  const seconds = Math.floor(ms / 1000);
+  return { seconds, nanos: Math.round((ms - 1000 * seconds) * 1e6) };
+}
+
+export function toView(message: berth.v1.Mapping.$Properties): MappingView {
+  const protocol = message.protocol ?? 0;
+  const hostPort = message.hostPort ?? 0;
+  return {
+    namespace: message.namespace ?? '',
+    pod: message.pod ?? '',
+    podUID: message.podUid ?? '',
+    name: message.name ?? '',
+    protocol: protocolOf(protocol) ?? `UNKNOWN-${protocol}`,
+    hostPort,
+    endPort: message.endPort || hostPort,
+    containerPort: message.containerPort ?? 0,
+    ...(message.hostIp ? { hostIP: message.hostIp } : {}),
+    node: message.node ?? '',
+    nodeAddresses: message.nodeAddresses ?? [],
+    podIPs: message.podIps ?? [],
+    pool: message.pool ?? '',
+    ...(message.allowFrom ? { allowFrom: message.allowFrom.cidrs ?? [] } : {}),
+    ...(message.since ? { since: fromTimestamp(message.since) } : {}),
+  };
+}
+
+export function toFreshnessView(message: berth.v1.Freshness.$Properties | null | undefined): FreshnessView {
+  return {
+    ...(message?.lastHeard ? { lastHeard: fromTimestamp(message.lastHeard) } : {}),
+    nodesHeard: message?.complete?.nodesHeard ?? 0,
+    nodesKnown: message?.complete?.nodesKnown ?? 0,
+  };
+}
+
+function fromTimestamp({
+  seconds,
+  nanos,
+}: {
+  readonly seconds?: number | null;
+  readonly nanos?: number | null;
+}): number {
+  return (seconds ?? 0) * 1000 + Math.round((nanos ?? 0) / 1e6);
+}
+
+/** NAT keeps the family: a pod without an IPv6 address answers at none of the node's. */
+function answeringAddresses({ mapping }: LiveMapping, addresses: readonly string[]): string[] {
+  if (mapping.hostIP !== undefined) return [mapping.hostIP];
+  const families = new Set(mapping.podIPs.map(isIPv6));
+  return addresses.filter((address) => families.has(isIPv6(address)));
+}
+
+function isIPv6(address: string): boolean {
+  return address.includes(':');
+}
