@@ -1,0 +1,180 @@
+/** The options of `berth agent`: their table, and what has to be true of several of them together. */
+import type { PoolConfig } from '../core/pool.ts';
+import { quoted } from '../core/text.ts';
+import { helpText } from './help.ts';
+import { readOptions } from './options.ts';
+import type { OptionTable, Origins, Sources, Values } from './optiontable.ts';
+import { parsePools, parsePoolTexts, readPoolsFile, refuseNodePorts } from './pools.ts';
+import * as value from './values.ts';
+
+/** Where pods come from. */
+export interface DirectorySource {
+  readonly kind: 'dir';
+  readonly path: string;
+}
+
+/** Longest path of the socket: `sun_path` has 108 bytes with its NUL (unix(7)), of which the hidden directory in which it is bound takes 6. */
+const MAX_SOCKET_PATH = 101;
+
+const DEFAULT_POOL = 'default=20000-29999';
+
+/** Kubernetes knows a node under its host name in lower case, unless it was told otherwise. */
+function agentTable(hostname: string) {
+  return {
+    pods: {
+      type: 'string',
+      value: 'dir:PATH',
+      required: true,
+      parse: podSource,
+      help: 'Where pods come from: dir:PATH is a directory with one manifest a pod.',
+    },
+    nodeName: {
+      type: 'string',
+      value: 'NAME',
+      default: hostname.toLowerCase(),
+      parse: value.nodeName,
+      help: 'The name of this node in the cluster.',
+    },
+    nodeLabels: {
+      type: 'list',
+      value: 'KEY=VALUE,...',
+      separator: ',',
+      default: '',
+      parse: value.labelList,
+      fromFile: value.labelMap,
+      help: 'The labels of this node, for the nodeSelector of pools.',
+    },
+    stateDir: {
+      type: 'string',
+      value: 'PATH',
+      default: '/var/lib/berth',
+      parse: value.absolutePath(),
+      help: 'Directory of the state file and the lock; it must survive a restart of the agent.',
+    },
+    socket: {
+      type: 'string',
+      value: 'PATH',
+      default: '/run/berth/agent.sock',
+      parse: value.absolutePath(MAX_SOCKET_PATH),
+      help: 'Unix socket on which the agent answers gRPC.',
+    },
+    pools: {
+      type: 'list',
+      flag: 'pool',
+      value: 'NAME=RANGES',
+      separator: ';',
+      parse: parsePoolTexts,
+      fromFile: parsePools,
+      help: `A pool of host ports, such as games=7000-7999,8500-8599; repeat the flag for more (in the variable: separated by ";"). The key in the file is pools, a list with name, ranges and policy. Without any: ${DEFAULT_POOL}.`,
+    },
+    poolsFile: {
+      type: 'string',
+      value: 'FILE',
+      parse: value.absolutePath(),
+      help: 'YAML file with the key pools, read again whenever it changes, instead of --pool.',
+    },
+    nodePortRange: {
+      type: 'string',
+      value: 'FIRST-LAST',
+      default: '30000-32767',
+      parse: value.portRange,
+      help: 'The NodePorts of Services (--service-node-port-range of the API server); no pool may overlap them.',
+    },
+    hostAddresses: {
+      type: 'list',
+      value: 'CIDR,...',
+      separator: ',',
+      parse: value.cidrs,
+      help: 'Which addresses of the node serve host ports; without it, all but those of kube-ipvs0 and nodelocaldns.',
+    },
+    metricsAddress: {
+      type: 'string',
+      value: 'ADDRESS:PORT',
+      default: '127.0.0.1:9464',
+      parse: value.loopbackAddress,
+      help: 'Where /metrics, /healthz and /readyz are served: plain HTTP, hence on loopback only.',
+    },
+    logLevel: {
+      type: 'string',
+      value: 'LEVEL',
+      default: 'info',
+      parse: value.oneOf(['debug', 'info', 'warn', 'error']),
+      help: 'debug, info, warn or error; what was mapped and released is logged at info.',
+    },
+    logFormat: {
+      type: 'string',
+      value: 'FORMAT',
+      default: 'json',
+      parse: value.oneOf(['json', 'text']),
+      help: 'json, one object a line, or text, for people.',
+    },
+    nftTransport: {
+      type: 'string',
+      value: 'HOW',
+      default: 'netlink',
+      parse: value.oneOf(['netlink', 'nft']),
+      help: 'How the kernel is told of a mapping: by netlink messages, or by the program nft, which is slower.',
+    },
+    maxSockets: {
+      type: 'integer',
+      value: 'COUNT',
+      default: '20000',
+      parse: value.integer(1, 1_000_000),
+      help: 'How many sockets may be held to keep host ports reserved; each takes a file descriptor.',
+    },
+    fullPassInterval: {
+      type: 'duration',
+      value: 'DURATION',
+      default: '60s',
+      parse: value.duration('1s', '1h'),
+      help: "How often the kernel's table is read again when nobody seems to have changed it.",
+    },
+    config: {
+      type: 'string',
+      value: 'FILE',
+      parse: value.absolutePath(),
+      help: 'YAML file with any of these options; flags and variables win over it.',
+    },
+  } as const satisfies OptionTable;
+}
+
+export type AgentTable = ReturnType<typeof agentTable>;
+
+export type AgentOptions = Omit<Values<AgentTable>, 'pools' | 'config' | 'fullPassInterval'> & {
+  /** Of the file, when `poolsFile` is given; that file may change afterwards. */
+  readonly pools: readonly PoolConfig[];
+  readonly fullPassIntervalMs: number;
+};
+
+export type AgentCommand =
+  | { readonly kind: 'help'; readonly text: string }
+  | { readonly kind: 'run'; readonly options: AgentOptions };
+
+/** What the command line, the environment and the files say. Throws CONFIG_INVALID. */
+export function readAgentOptions(sources: Sources, hostname: string): AgentCommand {
+  const table = agentTable(hostname);
+  const read = readOptions(table, sources);
+  if (read.kind === 'help') return { kind: 'help', text: helpText('agent', ABOUT, table) };
+  const { config: _, fullPassInterval: fullPassIntervalMs, ...values } = read.values;
+  const pools = choosePools(read.values, read.origins);
+  refuseNodePorts(pools, values.nodePortRange);
+  return { kind: 'run', options: { ...values, pools, fullPassIntervalMs } };
+}
+
+const ABOUT = 'Runs on every node: gives host ports to the pods of the node that ask for them.';
+
+function choosePools({ pools, poolsFile }: Values<AgentTable>, origins: Origins<AgentTable>): readonly PoolConfig[] {
+  if (poolsFile === undefined) return pools ?? parsePoolTexts([DEFAULT_POOL]);
+  if (pools !== undefined) {
+    throw value.invalid(
+      `${origins.get('pools')} and ${origins.get('poolsFile')} both say which pools there are: keep one of them`,
+    );
+  }
+  return readPoolsFile(poolsFile);
+}
+
+function podSource(text: string): DirectorySource {
+  if (!text.startsWith('dir:'))
+    throw value.invalid(`${quoted(text)} is not dir:PATH, the only source of pods that this build has`);
+  return { kind: 'dir', path: value.absolutePath()(text.slice('dir:'.length)) };
+}

@@ -1,0 +1,45 @@
+/** The text of --help, made from the table of options so that it cannot say anything else. */
+import { flagOf, type Option, type OptionTable, variableOf } from './optiontable.ts';
+
+const WIDTH = 96;
+const COLUMN = 6;
+
+export function helpText(command: string, about: string, table: OptionTable): string {
+  const options = Object.entries(table).map(([key, option]) => optionHelp(key, option));
+  return [
+    `Usage: berth ${command} [options]\n`,
+    `${wrap(about, 0)}\n`,
+    'Options:\n',
+    ...options,
+    `  -h, --help\n${wrap('Prints this text.', COLUMN)}\n`,
+    wrap(
+      'Every option can be set by its flag, its environment variable, or its key in the file given with --config (--node-name is nodeName there). The first of these that is set counts.',
+      0,
+    ),
+    '',
+  ].join('\n');
+}
+
+function optionHelp(key: string, option: Option): string {
+  const flag = `--${flagOf(key, option)}`;
+  const head = option.type === 'boolean' ? flag : `${flag}=${option.value}`;
+  const facts = [variableOf(key, option)];
+  if (option.default) facts.push(`default: ${option.default}`);
+  if (option.required) facts.push('required');
+  return `  ${head} [${facts.join('; ')}]\n${wrap(option.help, COLUMN)}\n`;
+}
+
+/** Lines of at most WIDTH columns, each indented. */
+function wrap(text: string, indent: number): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && indent + line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = '';
+    }
+    line = line === '' ? word : `${line} ${word}`;
+  }
+  lines.push(line);
+  return lines.map((one) => ' '.repeat(indent) + one).join('\n');
+}

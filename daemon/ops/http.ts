@@ -1,0 +1,124 @@
+/**
+ * /metrics, /healthz and /readyz over plain HTTP, for loopback only (the option refuses other addresses). It answers and
+ * changes nothing; a slow, silent or greedy client is cut off.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { messageOf } from '../core/errors.ts';
+import type { Verdict } from './health.ts';
+import { invalid, type SocketAddress } from './values.ts';
+
+export interface HttpSources {
+  /** The exposition and its content type. */
+  metrics(): Promise<{ readonly type: string; readonly text: string }>;
+  live(): Verdict;
+  ready(): Verdict;
+}
+
+export interface HttpLimits {
+  /** A request must have arrived by then, in ms. */
+  readonly requestMs: number;
+  /** A connection that carries nothing is closed, in ms. */
+  readonly idleMs: number;
+  readonly connections: number;
+}
+
+const LIMITS: HttpLimits = { requestMs: 5_000, idleMs: 10_000, connections: 64 };
+
+export interface HttpEndpoint {
+  /** With the port that the kernel chose, when port 0 was asked for. */
+  readonly address: SocketAddress;
+  /** Resolves when the signal has aborted and every connection is closed. */
+  readonly closed: Promise<void>;
+}
+
+/** Serves until the signal aborts. Rejects with CONFIG_INVALID when the address cannot be bound. */
+export async function serveHttp(
+  address: SocketAddress,
+  sources: HttpSources,
+  signal: AbortSignal,
+  limits: HttpLimits = LIMITS,
+): Promise<HttpEndpoint> {
+  const server = createServer(
+    {
+      maxHeaderSize: 8_192,
+      headersTimeout: limits.requestMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.idleMs,
+      connectionsCheckingInterval: limits.requestMs,
+    },
+    (request, response) => void answer(request, response, sources),
+  );
+  server.timeout = limits.idleMs;
+  server.maxConnections = limits.connections;
+  await listen(server, address);
+  // A connection that cannot be accepted (no descriptor is left) is told here; without a listener it would end the process.
+  server.on('error', () => {});
+  const { address: host, port } = server.address() as AddressInfo;
+  const closed = new Promise<void>((resolve) => server.once('close', resolve));
+  const stop = () => {
+    server.close();
+    server.closeAllConnections();
+  };
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
+  return { address: { host, port }, closed };
+}
+
+async function listen(server: Server, { host, port }: SocketAddress): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen({ host, port }, resolve);
+  try {
+    await promise;
+  } catch (error) {
+    throw invalid(
+      `metrics cannot be served on ${host} port ${port} (${messageOf(error)}): set --metrics-address to a free one`,
+      error,
+    );
+  } finally {
+    server.off('error', reject);
+  }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly type?: string;
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, sources: HttpSources): Promise<void> {
+  const { status, text, type = 'text/plain; charset=utf-8' } = await route(request, sources).catch(failed);
+  if (status === 405) response.setHeader('Allow', 'GET, HEAD');
+  response.writeHead(status, {
+    'Content-Type': type,
+    'Content-Length': Buffer.byteLength(text),
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+  });
+  // Node leaves the body out when the method is HEAD.
+  response.end(text);
+}
+
+async function route({ method, url = '' }: IncomingMessage, sources: HttpSources): Promise<Answer> {
+  if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'only GET and HEAD are allowed\n' };
+  const [path] = url.split('?', 1);
+  switch (path) {
+    case '/metrics':
+      return { status: 200, ...(await sources.metrics()) };
+    case '/healthz':
+      return verdict(sources.live());
+    case '/readyz':
+      return verdict(sources.ready());
+    default:
+      return { status: 404, text: 'there are /metrics, /healthz and /readyz\n' };
+  }
+}
+
+function failed(error: unknown): Answer {
+  return { status: 500, text: `the answer could not be made: ${messageOf(error)}\n` };
+}
+
+function verdict({ ok, text }: Verdict): Answer {
+  return { status: ok ? 200 : 503, text: `${text}\n` };
+}

@@ -1,0 +1,64 @@
+/**
+ * What an option of a program is, and how its key, its flag and its variable are called. Types and names only.
+ *
+ *   key in the file   nodeName
+ *   flag              --node-name
+ *   variable          BERTH_NODE_NAME
+ */
+
+interface Described {
+  /** One sentence for --help. */
+  readonly help: string;
+  /** What stands for the value in --help. */
+  readonly value: string;
+  /** As a user would write it; absent: undefined, unless the option is `required`. */
+  readonly default?: string;
+  readonly required?: true;
+  /** The flag without its dashes, where it is not the key in kebab-case. */
+  readonly flag?: string;
+}
+
+/** One option whose value is a T. `fromFile` reads what stands in the file where that is not plain text or a plain list. */
+export type Option<T = unknown> = Described &
+  (
+    | { readonly type: 'string' | 'integer' | 'duration'; readonly parse: (text: string) => T }
+    | {
+        readonly type: 'list';
+        readonly separator: ',' | ';';
+        readonly parse: (items: readonly string[]) => T;
+        readonly fromFile?: (value: unknown) => T;
+      }
+    | { readonly type: 'boolean'; readonly parse: (text: string) => T }
+  );
+
+export type OptionTable = Readonly<Record<string, Option>>;
+
+type Certain<O, T> = O extends { readonly default: string } | { readonly required: true } ? T : T | undefined;
+export type Values<Table> = {
+  readonly [Key in keyof Table]: Table[Key] extends { readonly parse: (...given: never[]) => infer T }
+    ? Certain<Table[Key], T>
+    : never;
+};
+
+export interface Sources {
+  /** The arguments behind the command's name. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Variables of the other programs: known, and not for this one. */
+  readonly foreignVariables?: readonly string[];
+}
+
+/** Where an option was set, as messages name it: `--pods`, `BERTH_PODS`, `pods in /etc/berth/agent.yaml`. */
+export type Origins<Table> = ReadonlyMap<keyof Table, string>;
+
+export type ReadOptions<Table> =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'values'; readonly values: Values<Table>; readonly origins: Origins<Table> };
+
+export function flagOf(key: string, option: Option): string {
+  return option.flag ?? key.replaceAll(/[A-Z]+/g, (capitals) => `-${capitals.toLowerCase()}`);
+}
+
+export function variableOf(key: string, option: Option): string {
+  return `BERTH_${flagOf(key, option).replaceAll('-', '_').toUpperCase()}`;
+}
