@@ -1,0 +1,32 @@
+# Every target does its own set-up on a fresh Debian or Ubuntu machine: root, and Node 20 or newer with npm.
+
+.PHONY: demo test bench lint simulate clean
+
+SETUP := sh test/setup.sh
+
+# A node, two pods and a client in network namespaces, with the agent at work. KEEP=1 leaves it running.
+demo:
+	@$(SETUP)
+	@KEEP=$(KEEP) npm run --silent demo
+
+# Unit, property, simulation and kernel tests. FILES="test/core/*.test.ts" runs only these.
+test:
+	@$(SETUP)
+	@npm run --silent test -- $(FILES)
+
+# The budgets, as ratios measured in one run.
+bench:
+	@$(SETUP)
+	@npm run --silent bench
+
+lint:
+	@$(SETUP)
+	@npm run --silent lint
+
+# The whole agent under a virtual clock. SEEDS is how many seeds, SEED replays one.
+simulate:
+	@$(SETUP)
+	@SEEDS=$(SEEDS) SEED=$(SEED) npm run --silent simulate
+
+clean:
+	rm -rf node_modules proto/generated dist
