@@ -85,7 +85,7 @@ export class AttributeWriter {
     return this.#buffer.subarray(0, this.#length);
   }
 
-  /** Writes the attribute's header; returns the offset of its payload. It may replace the buffer: call it before naming that. */
+  /** Writes the attribute's header; returns the payload's offset. May replace the buffer: call it before naming that. */
   #begin(type: number, length: number): number {
     const start = this.#length;
     this.#reserve(start + HEADER + align(length));
@@ -123,7 +123,7 @@ export function attributeLength(bytes: Buffer, offset: number): number {
   return bytes.readUInt16LE(offset - HEADER) - HEADER;
 }
 
-/** The payload of the first attribute of this type, a view; undefined when there is none. `start` skips a fixed header. */
+/** The payload (a view) of the first attribute of this type, undefined when there is none. `start` skips a fixed header. */
 export function attribute(bytes: Buffer, type: number, start = 0): Buffer | undefined {
   const offset = findAttribute(bytes, type, start);
   return offset < 0 ? undefined : bytes.subarray(offset, offset + attributeLength(bytes, offset));

@@ -3,9 +3,23 @@
  * namespace in which it was opened, and carries one exchange at a time: an exchange must end before the next begins.
  * Knows no family's messages.
  */
+
+import type { node } from 'koffi';
 import { Answer, frameOf, framesOf, HEADER, type NetlinkMessage, NLMSG_ERROR, NLMSG_MIN_TYPE } from './answer.ts';
 import { isErrno, SystemError } from './errno.ts';
-import { bind, close, closeAsync, recv, recvAsync, send, sendAsync, setsockopt, socket, tryRecv } from './libc.ts';
+import {
+  bind,
+  close,
+  closeAsync,
+  loadKoffi,
+  recv,
+  recvAsync,
+  send,
+  sendAsync,
+  setsockopt,
+  socket,
+  tryRecv,
+} from './libc.ts';
 
 export type { NetlinkMessage } from './answer.ts';
 
@@ -41,6 +55,7 @@ export class NetlinkSocket implements Disposable, AsyncDisposable {
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER);
   #sequence = 0;
   #open = true;
+  #poll: node.PollHandle | undefined;
 
   private constructor(fd: number) {
     this.#fd = fd;
@@ -162,16 +177,34 @@ export class NetlinkSocket implements Disposable, AsyncDisposable {
     }
   }
 
+  /** Calls back once, as soon as messages wait to be drained. Costs nothing until then, and keeps no process alive. */
+  whenReadable(callback: () => void): void {
+    const ready = (): void => {
+      this.#poll?.stop();
+      callback();
+    };
+    const wanted = { readable: true };
+    if (this.#poll === undefined) this.#poll = loadKoffi().node.poll(this.#fd, wanted, ready);
+    else this.#poll.start(wanted, ready);
+    this.#poll.unref();
+  }
+
   [Symbol.dispose](): void {
-    if (this.#open) close(this.#fd);
-    this.#open = false;
+    if (this.#end()) close(this.#fd);
   }
 
   /** Closes on a worker thread: see `closeAsync`. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#open) return;
+    if (this.#end()) await closeAsync(this.#fd);
+  }
+
+  /** False when it has ended before: the descriptor may be another's by now. */
+  #end(): boolean {
+    const open = this.#open;
     this.#open = false;
-    await closeAsync(this.#fd);
+    this.#poll?.close();
+    this.#poll = undefined;
+    return open;
   }
 
   #exchange(type: number, flags: number, body: Uint8Array): readonly NetlinkMessage[] {

@@ -1,0 +1,147 @@
+/**
+ * The node's addresses, its routes to pods and the two switches on their devices, in the network namespace of the
+ * process. It needs NET_ADMIN and nothing writable in /proc/sys. It must never switch anything for `all` devices, nor
+ * on a device that does not lead to pods.
+ */
+import { type Address, classifyAddress, containsAddress, parseAddress } from '../core/address.ts';
+import type { Cidr, NodeAddress } from '../core/vocabulary.ts';
+import { isErrno } from '../native/errno.ts';
+import { NETLINK_ROUTE, NetlinkSocket } from '../native/netlink.ts';
+import type { Network, PodRoute } from '../reconcile/ports.ts';
+import { assignedAddresses } from './addresses.ts';
+import { type Device, deviceByIndex, deviceByName, setHairpin, setRouteLocalnet } from './devices.ts';
+import { watchEvents } from './events.ts';
+import { deviceToward, neighbourMac, portOfMac, resolveNeighbour } from './routes.ts';
+
+/** Devices whose addresses are not the node's: kube-proxy's Services in IPVS mode, and the node-local DNS cache. */
+export const VIRTUAL_DEVICES: readonly string[] = ['kube-ipvs0', 'nodelocaldns'];
+
+/**
+ * Kinds of device that lead to pods. All else (hardware, bond, vlan, tunnel) leads off the node: where pods have
+ * addresses of the node's own subnet, a pod whose route does not stand yet would otherwise open the uplink (CVE-2020-8558).
+ */
+const POD_KINDS: ReadonlySet<string> = new Set(['veth', 'bridge', 'netkit', 'openvswitch', 'tun']);
+
+const LOOK_EVERY_MS = 1000;
+/** So many opened devices are looked at each time, in turn. */
+const LOOKS = 4;
+
+export interface NetworkOptions {
+  /** Devices whose addresses are left out. Default: VIRTUAL_DEVICES. */
+  readonly excludedDevices?: readonly string[] | undefined;
+  /** Only addresses in these ranges count. Default: any. */
+  readonly hostAddresses?: readonly Cidr[] | undefined;
+}
+
+export class NodeNetwork implements Network, Disposable {
+  readonly #socket = NetlinkSocket.open(NETLINK_ROUTE);
+  readonly #excluded: ReadonlySet<string>;
+  readonly #ranges: readonly Cidr[] | undefined;
+  /** Devices whose `route_localnet` was seen or set, the one that was looked at last at the end. */
+  readonly #open = new Set<string>();
+
+  /** Throws SYSCALL_FAILED. */
+  constructor({ excludedDevices = VIRTUAL_DEVICES, hostAddresses }: NetworkOptions = {}) {
+    this.#excluded = new Set(excludedDevices);
+    this.#ranges = hostAddresses;
+  }
+
+  /** Loopback, link-local and metadata addresses are never among them. Throws NETLINK_FAILED. */
+  addresses(): readonly NodeAddress[] {
+    const names = new Map<number, string | undefined>();
+    const served = new Map<string, NodeAddress>();
+    for (const { device, ...address } of assignedAddresses(this.#socket)) {
+      if (!this.#mayServe(address) || served.has(address.text)) continue;
+      if (!names.has(device)) names.set(device, this.#find(() => deviceByIndex(this.#socket, device))?.name);
+      const name = names.get(device);
+      if (name === undefined || this.#excluded.has(name)) continue;
+      served.set(address.text, { family: address.family, address: address.text, device: name });
+    }
+    return [...served.values()];
+  }
+
+  #mayServe(address: Address): boolean {
+    if (classifyAddress(address) !== 'ordinary') return false;
+    return this.#ranges?.some((range) => containsAddress(range, address.text)) ?? true;
+  }
+
+  /** Throws NETLINK_FAILED. */
+  route(podIP: string): PodRoute | undefined {
+    const address = parseAddress(podIP);
+    const index = address && deviceToward(this.#socket, address);
+    const device = index && this.#find(() => deviceByIndex(this.#socket, index));
+    if (!device || device.kind === undefined || !POD_KINDS.has(device.kind)) return undefined;
+    return { podIP, device: device.name, bridge: device.kind === 'bridge' };
+  }
+
+  openLoopback(name: string): boolean {
+    const device = deviceByName(this.#socket, name);
+    if (!device.routeLocalnet) setRouteLocalnet(this.#socket, device);
+    this.#open.add(name);
+    return !device.routeLocalnet;
+  }
+
+  /**
+   * Only on the one port behind which the pod is: everywhere else it would send the pods' own IPv6 duplicate detection back
+   * to them (RFC 4862 section 5.4.3), and their addresses would be refused. Throws NETLINK_FAILED.
+   */
+  openHairpin(podIP: string, name: string): boolean {
+    const address = parseAddress(podIP);
+    const bridge = this.#find(() => deviceByName(this.#socket, name));
+    if (address === undefined || bridge === undefined) return false;
+    const port = this.#portOf(address, bridge);
+    if (port?.port?.bridge !== bridge.index) return false;
+    if (!port.port.hairpin) setHairpin(this.#socket, port);
+    return true;
+  }
+
+  #portOf(address: Address, bridge: Device): Device | undefined {
+    const mac = neighbourMac(this.#socket, address, bridge.index);
+    const index = mac && portOfMac(this.#socket, mac, bridge);
+    // A neighbour known for long may be forgotten by the bridge: its answer to the question makes it known to both.
+    if (index === undefined) resolveNeighbour(this.#socket, address, bridge.index);
+    return index === undefined ? undefined : this.#find(() => deviceByIndex(this.#socket, index));
+  }
+
+  /** Calls at most every 100 ms. What happens in the meantime is one call. */
+  watch(onChange: () => void, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    watchEvents(onChange, signal);
+    const timer = setInterval(() => {
+      if (this.#anyClosed()) onChange();
+    }, LOOK_EVERY_MS).unref();
+    signal.addEventListener('abort', () => clearInterval(timer), { once: true });
+  }
+
+  /**
+   * Another program has reset `route_localnet` of a device that was opened: no netlink group tells of that. Also true when a
+   * device cannot be read: the pass that follows says why.
+   */
+  #anyClosed(): boolean {
+    for (const name of [...this.#open].slice(0, LOOKS)) {
+      this.#open.delete(name);
+      try {
+        const device = this.#find(() => deviceByName(this.#socket, name));
+        if (device?.routeLocalnet === false) return true;
+        if (device !== undefined) this.#open.add(name);
+      } catch {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** The device, undefined when it vanished meanwhile. */
+  #find(read: () => Device): Device | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (isErrno(error, 'ENODEV')) return undefined;
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+}

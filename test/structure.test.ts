@@ -1,0 +1,108 @@
+/** The order of knowledge: who may import whom, and what the pure layers may not touch. */
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import test from 'ava';
+
+const root = join(import.meta.dirname, '..');
+const files = globSync(['daemon/**/*.ts', 'rules/**/*.ts', 'proto/*.ts'], { cwd: root });
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+
+const IMPORT = /^(?:import|export)\s+(?:[^'";]*?\sfrom\s+)?'([^']+)'|\bimport\('([^']+)'\)/gm;
+
+function importsOf(file: string): readonly Import[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(IMPORT)].map(([, to, dynamic]) => {
+    const target = (to ?? dynamic) as string;
+    const path = target.startsWith('.') ? relative(root, join(root, dirname(file), target)) : target;
+    return { from: file, to: path };
+  });
+}
+
+/** daemon/kube/x.ts -> kube; daemon/agent.ts -> programs; rules/x.ts -> rules; a package -> its name. */
+function layerOf(path: string): string {
+  const [top, second, ...rest] = path.split('/');
+  if (top === 'daemon') return rest.length === 0 ? 'programs' : (second as string);
+  if (top === 'rules' || top === 'proto') return top;
+  return 'package';
+}
+
+/** What each layer may import, besides itself. Adapters never import each other. */
+const MAY: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  rules: ['core'],
+  reconcile: ['core', 'rules'],
+  proto: ['package'],
+  native: ['core', 'package'],
+  kube: ['core', 'reconcile', 'package'],
+  datapath: ['core', 'rules', 'reconcile', 'native', 'package'],
+  reserve: ['core', 'reconcile', 'native', 'package'],
+  rpc: ['core', 'reconcile', 'proto', 'package'],
+  ops: ['core', 'reconcile', 'native', 'package'],
+  programs: ['core', 'rules', 'reconcile', 'proto', 'native', 'kube', 'datapath', 'reserve', 'rpc', 'ops', 'package'],
+};
+
+test('dependencies point one way: core <- rules <- reconcile <- adapters <- programs', (t) => {
+  const imports = files.flatMap(importsOf);
+  const wrong = imports.filter(({ from, to }) => {
+    const layer = layerOf(from);
+    const target = layerOf(to);
+    return layer !== target && !(MAY[layer] ?? []).includes(target);
+  });
+  t.deepEqual(wrong, []);
+  t.true(imports.length > 300, 'the imports were found at all');
+});
+
+test('generated code is imported by its typed binding alone', (t) => {
+  const users = files.flatMap(importsOf).filter(({ to }) => to.includes('generated'));
+  t.deepEqual([...new Set(users.map(({ from }) => from))], ['proto/service.ts']);
+});
+
+test('every folder of daemon/ is a known layer', (t) => {
+  const layers = new Set(files.map(layerOf));
+  t.deepEqual(
+    [...layers].filter((layer) => !Object.hasOwn(MAY, layer)),
+    [],
+  );
+});
+
+const PURE = ['core', 'rules', 'reconcile'];
+const BANNED: readonly (readonly [string, RegExp])[] = [
+  ['Date', /\bDate\b/],
+  ['Math.random', /\bMath\s*\.\s*random\b/],
+  ['a timer', /\b(?:setTimeout|setInterval|setImmediate|queueMicrotask)\b/],
+  ['performance', /\bperformance\b/],
+  ['process', /\bprocess\s*\./],
+  ['a module of Node', /from 'node:/],
+  ['globalThis', /\bglobalThis\b/],
+];
+
+/** Comments may speak of clocks. */
+function codeOf(file: string): string {
+  return readFileSync(join(root, file), 'utf8')
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/^\s*\/\/.*$/gm, '')
+    .replace(/\s\/\/ .*$/gm, '');
+}
+
+for (const [what, pattern] of BANNED) {
+  test(`the pure layers never use ${what}: it comes in as an argument`, (t) => {
+    const guilty = files.filter((file) => PURE.includes(layerOf(file)) && pattern.test(codeOf(file)));
+    t.deepEqual(guilty, []);
+  });
+}
+
+test('no default exports, so that a thing has one name everywhere', (t) => {
+  t.deepEqual(
+    files.filter((file) => /^export default/m.test(codeOf(file))),
+    [],
+  );
+});
+
+test('every file says in its first line what it is for', (t) => {
+  const silent = files.filter((file) => !/^(#![^\n]*\n)?\/\*\*/.test(readFileSync(join(root, file), 'utf8')));
+  t.deepEqual(silent, []);
+});
