@@ -3,11 +3,16 @@
  * out. It decides from memory alone; whether another process holds a number is asked elsewhere (the reservation).
  *
  *   free --grant--> granted --revoke--> resting --(quarantine over)--> free
- *                      ^                   |
- *                      +---- same pod -----+
+ *                    |   ^                 ^  |
+ *    another number  |   +--- same name ---+--+
+ *    for its port    v                     |
+ *                 leaving ----revoke-------+
+ *
+ * A leaving grant keeps its numbers: its rule may stand and its flows run until a pass has taken them down.
  */
 import { NumberQueue } from './numberqueue.ts';
 import { type PoolConfig, poolHolds, poolSize } from './pool.ts';
+import { Quarantine } from './quarantine.ts';
 import type { Grant, Resting } from './state.ts';
 import type { PodRef, Protocol } from './vocabulary.ts';
 
@@ -19,12 +24,6 @@ export interface Wanted {
   readonly size: number;
 }
 
-interface Rest {
-  readonly entry: Resting;
-  /** Monotonic ms at which the number was released. */
-  readonly since: number;
-}
-
 /** The key of a grant within its pod. */
 export function portKey(port: { readonly name: string; readonly protocol: Protocol }): string {
   return `${port.name}/${port.protocol}`;
@@ -34,15 +33,18 @@ function numberKey(protocol: Protocol, number: number): string {
   return `${protocol}/${number}`;
 }
 
-function formerKey(of: { namespace: string; pod: string; name: string; protocol: Protocol }): string {
-  return `${of.namespace}/${of.pod}/${of.name}/${of.protocol}`;
+type Numbers = Pick<Grant, 'protocol' | 'hostPort' | 'size'>;
+
+function numberKeys({ protocol, hostPort, size }: Numbers): readonly string[] {
+  return Array.from({ length: size }, (_, index) => numberKey(protocol, hostPort + index));
 }
 
 export class Ledger {
   readonly #grants = new Map<string, Map<string, Grant>>();
+  /** Grants that others have replaced, as long as they hold a number. */
+  readonly #leaving = new Set<Grant>();
   readonly #holders = new Map<string, Grant>();
-  readonly #resting = new Map<string, Rest>();
-  readonly #former = new Map<string, Resting>();
+  readonly #quarantine = new Quarantine();
   readonly #pools = new Map<string, { config: PoolConfig; readonly queue: NumberQueue }>();
   readonly #random: () => number;
   /** Counts every change of what the state file must hold. */
@@ -60,7 +62,7 @@ export class Ledger {
       const known = before.get(config.name);
       const same = known !== undefined && JSON.stringify(known.config.ranges) === JSON.stringify(config.ranges);
       const queue = same ? known.queue : new NumberQueue(config.ranges, this.#random());
-      if (!same) for (const { entry } of this.#resting.values()) touchAll(queue, entry);
+      if (!same) for (const entry of this.#quarantine.entries()) touchAll(queue, entry);
       this.#pools.set(config.name, { config, queue });
     }
   }
@@ -73,13 +75,20 @@ export class Ledger {
     return this.#pools.get(name)?.config;
   }
 
-  /** The grants of one pod by port key. */
+  /** The grants of one pod by port key, without leaving ones. */
   grantsOf(uid: string): ReadonlyMap<string, Grant> {
     return this.#grants.get(uid) ?? new Map();
   }
 
+  /** Whoever holds a number: the leaving ones, which are older, first. */
   *grants(): Generator<Grant> {
+    yield* this.#leaving;
     for (const grants of this.#grants.values()) yield* grants.values();
+  }
+
+  /** Another grant has taken the place of this one. */
+  isLeaving(grant: Grant): boolean {
+    return this.#leaving.has(grant);
   }
 
   /** Who has the number; undefined when nobody. */
@@ -87,10 +96,12 @@ export class Ledger {
     return this.#holders.get(numberKey(protocol, number));
   }
 
-  /** How many host ports the pods of a namespace have in a pool; each number and protocol counts. */
+  /** How many host ports the pods of a namespace have in a pool; each number and protocol counts, leaving ones do not. */
   countIn(pool: string, namespace: string): number {
     let count = 0;
-    for (const grant of this.grants()) if (grant.pool === pool && grant.namespace === namespace) count += grant.size;
+    for (const grants of this.#grants.values()) {
+      for (const grant of grants.values()) if (grant.pool === pool && grant.namespace === namespace) count += grant.size;
+    }
     return count;
   }
 
@@ -99,12 +110,8 @@ export class Ledger {
     const pool = this.#pools.get(name);
     if (pool === undefined) return 0;
     const used = new Set<number>();
-    for (const grant of this.grants()) {
-      for (let number = grant.hostPort; number < grant.hostPort + grant.size; number++) used.add(number);
-    }
-    for (const [, rest] of this.#resting) {
-      if (now - rest.since >= pool.config.quarantineMs) continue;
-      for (let number = rest.entry.hostPort; number < rest.entry.hostPort + rest.entry.size; number++) used.add(number);
+    for (const { hostPort, size } of [...this.grants(), ...this.#quarantine.restingAt(now, pool.config.quarantineMs)]) {
+      for (let number = hostPort; number < hostPort + size; number++) used.add(number);
     }
     let taken = 0;
     for (const number of used) if (poolHolds(pool.config, number, 1)) taken++;
@@ -121,9 +128,7 @@ export class Ledger {
       for (const protocol of wanted.protocols) {
         const holder = this.holder(protocol, number);
         if (holder !== undefined && !(sameName(holder, wanted.pod) && closing(holder))) return false;
-        const rest = this.#resting.get(numberKey(protocol, number));
-        if (rest === undefined || sameName(rest.entry, wanted.pod)) continue;
-        if (now - rest.since < wanted.pool.quarantineMs) return false;
+        if (this.#quarantine.holds(numberKey(protocol, number), wanted.pod, now, wanted.pool.quarantineMs)) return false;
       }
     }
     return true;
@@ -138,31 +143,29 @@ export class Ledger {
 
   /** The number that a pod of this name had for this port, as long as it is remembered. */
   former(pod: PodRef, name: string, protocol: Protocol): Resting | undefined {
-    return this.#former.get(formerKey({ namespace: pod.namespace, pod: pod.name, name, protocol }));
+    return this.#quarantine.former(pod, name, protocol);
   }
 
-  /** Gives the numbers out. A grant of a gone pod that stood in their way ends here (its pod was replaced). */
+  /** Gives the numbers out. Whoever held one of them, and the former grant of this port, is leaving from now on. */
   grant(grant: Grant): void {
-    for (let number = grant.hostPort; number < grant.hostPort + grant.size; number++) {
-      const holder = this.holder(grant.protocol, number);
-      if (holder !== undefined) this.#drop(holder);
-    }
-    for (let number = grant.hostPort; number < grant.hostPort + grant.size; number++) {
-      const key = numberKey(grant.protocol, number);
-      this.#holders.set(key, grant);
-      this.#forget(key);
-      this.#pools.get(grant.pool)?.queue.touch(number);
-    }
-    let grants = this.#grants.get(grant.uid);
-    if (grants === undefined) {
-      grants = new Map();
-      this.#grants.set(grant.uid, grants);
-    }
+    const grants = this.#grants.get(grant.uid) ?? new Map<string, Grant>();
+    const replaced = new Set<Grant>();
     const before = grants.get(portKey(grant));
-    if (before !== undefined && before.hostPort !== grant.hostPort) this.#drop(before);
-    grants.set(portKey(grant), grant);
-    this.#grants.set(grant.uid, grants);
-    this.version++;
+    if (before !== undefined) replaced.add(before);
+    for (const key of numberKeys(grant)) {
+      const holder = this.#holders.get(key);
+      if (holder !== undefined) replaced.add(holder);
+    }
+    for (const one of replaced) this.#retire(one);
+    this.#grants.set(grant.uid, grants.set(portKey(grant), grant));
+    this.#take(grant);
+    for (const one of replaced) if (!this.#holdsAny(one)) this.#leaving.delete(one);
+  }
+
+  /** Holds the numbers that nobody has for a grant that is leaving already (of an earlier agent). */
+  retain(grant: Grant): void {
+    this.#leaving.add(grant);
+    this.#take(grant);
   }
 
   /** Ends a grant; its numbers begin to rest. Revoking what is not granted is no error. */
@@ -183,51 +186,52 @@ export class Ledger {
 
   /** The monotonic time at which the next number of the pool ends its rest; undefined when none rests. */
   nextRestEnd(pool: PoolConfig, now: number): number | undefined {
-    let next: number | undefined;
-    for (const { entry, since } of this.#resting.values()) {
-      const end = since + pool.quarantineMs;
-      if (end > now && poolHolds(pool, entry.hostPort, 1)) next = Math.min(end, next ?? end);
-    }
-    return next;
+    return this.#quarantine.nextEnd(pool, now);
   }
 
-  /** What the state file must hold. */
+  /** What the state file must hold. Grants whose pod is not known by name yet are read from the kernel again. */
   snapshot(): { readonly grants: readonly Grant[]; readonly resting: readonly Resting[] } {
-    const resting = new Set<Resting>();
-    for (const { entry } of this.#resting.values()) resting.add(entry);
-    return { grants: [...this.grants()], resting: [...resting] };
+    return { grants: [...this.grants()].filter(({ pod }) => pod !== ''), resting: this.#quarantine.entries() };
   }
 
   #rest(entry: Resting, since: number): void {
-    for (let number = entry.hostPort; number < entry.hostPort + entry.size; number++) {
-      const key = numberKey(entry.protocol, number);
-      if (this.#holders.has(key)) continue;
-      this.#forget(key);
-      this.#resting.set(key, { entry, since });
-      this.#former.set(formerKey(entry), entry);
-    }
-    const pool = this.#pools.get(entry.pool);
-    if (pool !== undefined) touchAll(pool.queue, entry);
+    for (const key of numberKeys(entry)) if (!this.#holders.has(key)) this.#quarantine.add(key, entry, since);
+    const queue = this.#pools.get(entry.pool)?.queue;
+    if (queue !== undefined) touchAll(queue, entry);
     this.version++;
   }
 
-  #forget(key: string): void {
-    const rest = this.#resting.get(key);
-    if (rest === undefined) return;
-    this.#resting.delete(key);
-    if (this.#former.get(formerKey(rest.entry)) === rest.entry) this.#former.delete(formerKey(rest.entry));
+  #take(grant: Grant): void {
+    for (const key of numberKeys(grant)) {
+      this.#holders.set(key, grant);
+      this.#quarantine.forget(key);
+    }
+    const queue = this.#pools.get(grant.pool)?.queue;
+    if (queue !== undefined) touchAll(queue, grant);
+    this.version++;
+  }
+
+  #retire(grant: Grant): void {
+    this.#unlist(grant);
+    this.#leaving.add(grant);
+  }
+
+  #holdsAny(grant: Grant): boolean {
+    return numberKeys(grant).some((key) => this.#holders.get(key) === grant);
   }
 
   #drop(grant: Grant): boolean {
+    if (!this.#leaving.delete(grant) && !this.#unlist(grant)) return false;
+    for (const key of numberKeys(grant)) if (this.#holders.get(key) === grant) this.#holders.delete(key);
+    this.version++;
+    return true;
+  }
+
+  #unlist(grant: Grant): boolean {
     const grants = this.#grants.get(grant.uid);
     if (grants?.get(portKey(grant)) !== grant) return false;
     grants.delete(portKey(grant));
     if (grants.size === 0) this.#grants.delete(grant.uid);
-    for (let number = grant.hostPort; number < grant.hostPort + grant.size; number++) {
-      const key = numberKey(grant.protocol, number);
-      if (this.#holders.get(key) === grant) this.#holders.delete(key);
-    }
-    this.version++;
     return true;
   }
 }
@@ -236,6 +240,6 @@ function sameName(of: { readonly namespace: string; readonly pod: string }, pod:
   return of.namespace === pod.namespace && of.pod === pod.name;
 }
 
-function touchAll(queue: NumberQueue, entry: Resting): void {
-  for (let number = entry.hostPort; number < entry.hostPort + entry.size; number++) queue.touch(number);
+function touchAll(queue: NumberQueue, { hostPort, size }: Numbers): void {
+  for (let number = hostPort; number < hostPort + size; number++) queue.touch(number);
 }

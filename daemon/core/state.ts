@@ -22,6 +22,7 @@ export interface Grant {
 
 /** A released number that rests, or that is remembered for the pod of the same name. */
 export interface Resting {
+  /** Empty, as `pod`, when nobody ever knew which pod it was. */
   readonly namespace: string;
   readonly pod: string;
   readonly name: string;

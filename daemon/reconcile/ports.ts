@@ -6,7 +6,6 @@ import type { Element, ElementChange } from '../../rules/element.ts';
 import type { Flow } from '../core/flow.ts';
 import type { AgentState } from '../core/state.ts';
 import type {
-  Family,
   Mapping,
   NodeAddress,
   Pod,
@@ -45,6 +44,11 @@ export interface PodSource {
   watch(observer: PodObserver, signal: AbortSignal): Promise<void>;
   /** The pod of this name as it is now, undefined when there is none. Rejects when that cannot be known. */
   get(namespace: string, name: string): Promise<Pod | undefined>;
+  /**
+   * Every pod of the node as it is now, not from a cache. Rejects when that cannot be known. Absent: what `watch` lists is never
+   * old. Asked for when a rule stands whose pod is not known by name (no state file), so that no GET can ask for it.
+   */
+  list?(): Promise<readonly Pod[]>;
 }
 
 /** What stands in the table `inet berth`. */
@@ -97,7 +101,7 @@ export interface Network {
   addresses(): readonly NodeAddress[];
   /** Undefined when there is no route, or the route leads off the node's pod devices. */
   route(podIP: string): PodRoute | undefined;
-  /** Sets `route_localnet` on the device. False when it stood already, true when this call set it. Throws SYSCALL_FAILED. */
+  /** Sets `route_localnet` on the device. False when it stood already, true when this call set it. Throws NETLINK_FAILED. */
   openLoopback(device: string): boolean;
   /** Lets a bridge port send frames back to where they came from. False when the port is not known yet: ask again. */
   openHairpin(podIP: string, device: string): boolean;
@@ -122,7 +126,7 @@ export type ReserveOutcome =
 /** Writes results to pods. Returns at once; retries by itself, a pod at a time, and never blocks another pod. */
 export interface Publisher {
   /** The newest result of a pod replaces what was still to be written. Equal to what stands on the pod: nothing is written. */
-  publish(pod: PodRef, result: PodResult): void;
+  publish(pod: Pod, result: PodResult): void;
   event(pod: PodRef, event: PodEvent): void;
   /** The pod is gone: what was still to be written is dropped, and what was written outside the pod is removed. */
   forget(pod: PodRef): void;
@@ -166,4 +170,18 @@ export interface Registry {
   delete(pod: PodRef, name: string, protocol: Protocol): void;
 }
 
-export type { Family };
+/** Everything the reconcile loop acts on. */
+export interface World {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly source: PodSource;
+  readonly datapath: Datapath;
+  readonly flows: Flows;
+  readonly network: Network;
+  readonly reserver: Reserver;
+  readonly publisher: Publisher;
+  readonly store: StateStore;
+  readonly recorder: Recorder;
+  readonly registry: Registry;
+}
+

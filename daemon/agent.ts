@@ -1,0 +1,174 @@
+/**
+ * The agent of one node: constructs the adapters, takes the lock before it touches anything, and runs the loop until it is
+ * told to stop. Rules stay in place when it ends; the next agent adopts them.
+ */
+
+import { messageOf } from './core/errors.ts';
+import { formatRanges, poolSize } from './core/pool.ts';
+import { MappingRegistry, registryOfNode } from './core/registry.ts';
+import { ConntrackFlows } from './datapath/flows.ts';
+import { NetlinkTransport } from './datapath/netlinktransport.ts';
+import { NodeNetwork } from './datapath/network.ts';
+import { Nft } from './datapath/nft.ts';
+import { Table } from './datapath/table.ts';
+import { DirectorySource } from './kube/directory.ts';
+import { DirectoryPublisher } from './kube/status.ts';
+import type { AgentOptions } from './ops/agentoptions.ts';
+import { systemClock } from './ops/clock.ts';
+import { protectFromEphemeral } from './ops/ephemeral.ts';
+import { Health } from './ops/health.ts';
+import { serveHttp } from './ops/http.ts';
+import { acquireLock } from './ops/lock.ts';
+import { createLog } from './ops/log.ts';
+import { AgentMetrics, type MetricsSnapshot } from './ops/metrics.ts';
+import { refuseNodePorts } from './ops/pools.ts';
+import { watchPools } from './ops/poolwatch.ts';
+import { fanOut, LogRecorder } from './ops/recorder.ts';
+import { StateFile } from './ops/statefile.ts';
+import { Loop } from './reconcile/loop.ts';
+import type { Recorder, World } from './reconcile/ports.ts';
+import { checkDescriptors } from './reserve/descriptors.ts';
+import { SocketReserver } from './reserve/reserver.ts';
+import { serve } from './rpc/server.ts';
+import { VERSION } from './version.ts';
+
+/** Replaces adapters: the fault tests wrap them, so that the agent itself needs no hook. */
+export type WrapWorld = (world: World) => World;
+
+/** Runs until the signal aborts and everything is closed. Rejects with what keeps the agent from working at all. */
+export async function runAgent(
+  options: AgentOptions,
+  signal: AbortSignal,
+  wrap: WrapWorld = (world) => world,
+): Promise<void> {
+  const log = createLog({ level: options.logLevel, format: options.logFormat, node: options.nodeName });
+  const health = new Health(systemClock, options.fullPassIntervalMs);
+  const reserver = new SocketReserver({ limit: options.maxSockets });
+  const registry = new MappingRegistry();
+  let loop: Loop | undefined;
+  const metrics = new AgentMetrics(VERSION, () => snapshot(loop, reserver));
+  const serving: Recorder & { start?: () => void } = {
+    record: (event) => {
+      if (event.kind === 'pass') serving.start?.();
+    },
+  };
+  const recorder = fanOut([new LogRecorder(log, systemClock), metrics, health, serving]);
+  const warn = (message: string) => log.warn({ event: 'warning', message });
+
+  const stop = new AbortController();
+  const ends = AbortSignal.any([signal, stop.signal]);
+  try {
+    const sources = { metrics: () => metrics.expose(), live: () => health.live(), ready: () => health.ready() };
+    log.info({ event: 'started', version: VERSION, pid: process.pid });
+    // An agent that waits for the lock has its metrics address taken by the one that holds it.
+    let http = await serveHttp(options.metricsAddress, sources, ends).catch(() => undefined);
+    using lock = await acquireLock(options.stateDir, {
+      signal: ends,
+      onWait: (pid) => {
+        const why = `another agent${pid === undefined ? '' : ` (pid ${pid})`} holds ${options.stateDir}/lock`;
+        health.waiting(why);
+        log.warn({ event: 'waiting', message: `${why}; this one waits until it ends` });
+      },
+    });
+    health.lockTaken();
+    log.info({ event: 'locked', path: lock.path });
+    http ??= await serveHttp(options.metricsAddress, sources, ends);
+    log.info({ event: 'metrics', address: `${http.address.host}:${http.address.port}` });
+
+    const ports = options.pools.reduce((sum, pool) => sum + poolSize(pool), 0);
+    const descriptors = checkDescriptors(Math.min(options.maxSockets, 2 * ports));
+    if (descriptors !== undefined) warn(descriptors);
+    const protection = protectFromEphemeral(options.pools.flatMap(({ ranges }) => ranges));
+    if (protection.warning !== undefined) warn(protection.warning);
+
+    const nft = await Nft.find();
+    const transport = options.nftTransport === 'nft' ? nft : new NetlinkTransport();
+    await using datapath = new Table({ nft, transport });
+    log.info({ event: 'datapath', nft: nft.description, transport: transport.description });
+    using network = new NodeNetwork(
+      options.hostAddresses === undefined ? {} : { hostAddresses: options.hostAddresses },
+    );
+    const publisher = new DirectoryPublisher(options.pods.path, {
+      clock: systemClock,
+      random: Math.random,
+      onError: failed(recorder, 'publish'),
+    });
+    const world = wrap({
+      clock: systemClock,
+      random: Math.random,
+      source: new DirectorySource(options.pods.path, { clock: systemClock }),
+      datapath,
+      flows: new ConntrackFlows(),
+      network,
+      reserver,
+      publisher,
+      store: new StateFile(options.stateDir),
+      recorder,
+      registry: registryOfNode(registry, options.nodeName, Date.now),
+    });
+    loop = new Loop(world, {
+      labels: options.nodeLabels,
+      pools: options.pools,
+      fullPassMs: options.fullPassIntervalMs,
+    });
+    const { reconciler } = loop;
+    if (protection.changed !== undefined) reconciler.noteSetting(protection.changed);
+    for (const pool of options.pools)
+      log.info({ event: 'pool', name: pool.name, ranges: formatRanges(pool.ranges), ports: poolSize(pool) });
+
+    const served = await serve({
+      registry,
+      node: { name: options.nodeName, addresses: () => reconciler.nodeAddresses.map(({ address }) => address) },
+      report: failed(recorder, 'rpc'),
+      socketPath: options.socket,
+      signal: ends,
+      serving: false,
+    });
+    serving.start = () => {
+      served.setServing(true);
+      delete serving.start;
+    };
+    if (options.poolsFile !== undefined) {
+      const accept = (pools: AgentOptions['pools']) => refuseNodePorts(pools, options.nodePortRange);
+      watchPools(options.poolsFile, (pools) => loop?.setPools(pools), failed(recorder, 'pools'), ends, { accept });
+    }
+    await loop.run(ends);
+    log.info({ event: 'stopping', message: 'rules stay in place; the next agent adopts them' });
+    await publisher.flush();
+    stop.abort();
+    await Promise.all([served.closed, http.closed]);
+  } finally {
+    stop.abort();
+    reserver[Symbol.dispose]();
+  }
+}
+
+function failed(recorder: Recorder, operation: string): (error: unknown) => void {
+  return (error) =>
+    recorder.record({
+      kind: 'failure',
+      operation,
+      error: error instanceof Error ? error : new Error(messageOf(error)),
+    });
+}
+
+function snapshot(loop: Loop | undefined, reserver: SocketReserver): MetricsSnapshot {
+  if (loop === undefined) return { mappings: [], pools: [], reservedSockets: 0 };
+  const { ledger, announcer } = loop.reconciler;
+  const counts = new Map<string, { state: string; pool: string; count: number }>();
+  const count = (state: string, pool: string) => {
+    const key = `${state} ${pool}`;
+    const known = counts.get(key) ?? { state, pool, count: 0 };
+    counts.set(key, { ...known, count: known.count + 1 });
+  };
+  for (const grant of ledger.grants())
+    count(announcer.live.has(`${grant.uid}/${grant.name}/${grant.protocol}`) ? 'live' : 'promised', grant.pool);
+  const now = performance.now();
+  return {
+    mappings: [...counts.values()],
+    pools: ledger
+      .pools()
+      .map((pool) => ({ name: pool.name, ports: poolSize(pool), free: ledger.free(pool.name, now) })),
+    reservedSockets: reserver.sockets,
+  };
+}

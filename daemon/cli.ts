@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+/**
+ * `berth`: finds the command and runs it. Each command is loaded only when it is asked for, so that `berth list` starts
+ * without the agent's libraries. The only place that ends the process.
+ */
+import { hostname } from 'node:os';
+import { parseArgs } from 'node:util';
+import { BerthError, messageOf } from './core/errors.ts';
+import { VERSION } from './version.ts';
+
+interface Command {
+  readonly summary: string;
+  readonly run: (argv: readonly string[], signal: AbortSignal) => Promise<number>;
+}
+
+const USAGE = 2;
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  agent: { summary: 'run the agent of this node', run: agent },
+  list: { summary: 'list the live mappings', run: (argv, signal) => client('list', argv, signal) },
+  get: { summary: 'tell where a pod can be reached', run: (argv, signal) => client('get', argv, signal) },
+  watch: { summary: 'follow the mappings as they change', run: (argv, signal) => client('watch', argv, signal) },
+};
+
+const HELP = `berth ${VERSION}: host ports for pods, allocated on the node
+
+usage: berth COMMAND [OPTIONS]
+
+${Object.entries(COMMANDS)
+  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .join('\n')}
+
+berth COMMAND --help tells the options of a command.
+`;
+
+async function agent(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { readAgentOptions } = await import('./ops/agentoptions.ts');
+  const command = readAgentOptions({ argv, env: process.env }, hostname());
+  if (command.kind === 'help') {
+    process.stdout.write(command.text);
+    return 0;
+  }
+  const { runAgent } = await import('./agent.ts');
+  await runAgent(command.options, signal);
+  return 0;
+}
+
+async function client(name: 'list' | 'get' | 'watch', argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { clientHelp, GET_OPTIONS, LIST_OPTIONS } = await import('./rpc/arguments.ts');
+  const options = { ...(name === 'get' ? GET_OPTIONS : LIST_OPTIONS), help: { type: 'boolean', short: 'h' } } as const;
+  const parsed = parse(() => parseArgs({ args: [...argv], options, allowPositionals: true }));
+  if (parsed.values.help === true) {
+    process.stdout.write(clientHelp(name));
+    return 0;
+  }
+  const commands = await import('./rpc/commands.ts');
+  const around = { stdout: process.stdout, stderr: process.stderr, signal, now: Date.now };
+  const socket = parsed.values.socket ?? process.env.BERTH_SOCKET;
+  return commands[name](parsed.positionals, { ...parsed.values, socket }, around);
+}
+
+function parse<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new BerthError('USAGE', messageOf(error), { cause: error });
+  }
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === '--version' || name === 'version') {
+    process.stdout.write(`${VERSION}\n`);
+    return 0;
+  }
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(HELP);
+    return name === undefined ? USAGE : 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    process.stderr.write(`berth: there is no command ${JSON.stringify(name)}; berth --help lists them\n`);
+    return USAGE;
+  }
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  try {
+    return await command.run(rest, stop.signal);
+  } catch (error) {
+    if (stop.signal.aborted) return 0;
+    process.stderr.write(`berth ${name}: ${messageOf(error)}\n`);
+    return error instanceof BerthError && (error.code === 'USAGE' || error.code === 'CONFIG_INVALID') ? USAGE : 1;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,102 @@
+/**
+ * Tells foreign changes of the ruleset from own ones by its generation, which every commit makes larger by one: whatever
+ * cannot be explained by an own commit is foreign. Reads only; it knows nothing of what the ruleset holds.
+ */
+import { RulesetGeneration } from './generation.ts';
+
+/** After so many foreign commits in between, a change is carried out whatever the generation is. */
+const ATTEMPTS = 5;
+
+export class ForeignChanges implements Disposable {
+  readonly #generation = new RulesetGeneration();
+  readonly #listeners = new Set<() => void>();
+  readonly #pollMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  /** Every change up to this generation was own, seen by a read, or reported; undefined: not known. */
+  #known: number | undefined;
+  #paused = false;
+
+  constructor(pollMs: number) {
+    this.#pollMs = pollMs;
+  }
+
+  /** The generation now. Throws NETLINK_FAILED. */
+  generation(): number {
+    return this.#generation.read();
+  }
+
+  /** The ruleset was read when it had this generation: what came before needs no report. */
+  seen(generation: number): void {
+    this.#known = generation;
+  }
+
+  /** Runs an operation that may commit something itself: until it ends, a new generation means nothing. One at a time. */
+  async withoutPolling<T>(operation: () => Promise<T>): Promise<T> {
+    this.#paused = true;
+    try {
+      return await operation();
+    } finally {
+      this.#paused = false;
+    }
+  }
+
+  /**
+   * Runs one own commit, inside `withoutPolling`. `carryOut` gets the generation that it may rely on, and answers false when the ruleset had another
+   * one and nothing was done; it is then called again. Foreign changes before, between and after are reported at the end.
+   */
+  async commit(carryOut: (generation?: number) => Promise<boolean>): Promise<void> {
+    let foreign = false;
+    try {
+      for (let attempt = 1, done = false; !done; attempt++) {
+        const before = this.generation();
+        foreign ||= this.#known !== undefined && this.#known !== before;
+        this.#known = before;
+        done = await carryOut(attempt < ATTEMPTS ? before : undefined);
+        const after = this.generation();
+        // A commit that changed nothing does not count in the kernel.
+        foreign ||= (after - before) >>> 0 > (done ? 1 : 0);
+        this.#known = after;
+      }
+    } finally {
+      if (foreign) this.#report();
+    }
+  }
+
+  /** Calls back after every foreign change, at the latest one poll later, until the signal aborts. */
+  watch(onForeignChange: () => void, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    const listener = () => onForeignChange();
+    this.#listeners.add(listener);
+    this.#timer ??= setInterval(() => this.#poll(), this.#pollMs).unref();
+    signal.addEventListener('abort', () => this.#remove(listener), { once: true });
+  }
+
+  [Symbol.dispose](): void {
+    for (const listener of this.#listeners) this.#remove(listener);
+    this.#generation[Symbol.dispose]();
+  }
+
+  #remove(listener: () => void): void {
+    this.#listeners.delete(listener);
+    if (this.#listeners.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #poll(): void {
+    if (this.#paused) return;
+    let now: number | undefined;
+    try {
+      now = this.generation();
+    } catch {
+      // Not visible is as good as changed: reading the table then says what is wrong. Reported once.
+    }
+    if (now === this.#known) return;
+    this.#known = now;
+    this.#report();
+  }
+
+  #report(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+}

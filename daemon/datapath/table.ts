@@ -1,0 +1,165 @@
+/**
+ * The table `inet berth` of this network namespace as the `Datapath` of the reconcile loop: keeps its skeleton standing, reads and
+ * changes its elements, and tells when somebody else changed the ruleset. Never touches another table.
+ */
+import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
+import { RECREATION, redeclaration, SKELETON } from '../../rules/skeleton.ts';
+import { BerthError } from '../core/errors.ts';
+import { isErrno, SystemError } from '../native/errno.ts';
+import { NETLINK_NETFILTER, NetlinkSocket } from '../native/netlink.ts';
+import type { Datapath, Installed } from '../reconcile/ports.ts';
+import { readElements } from './dump.ts';
+import { ForeignChanges } from './foreignchanges.ts';
+import type { Nft } from './nft.ts';
+import { deviation, differences, objectsOf, readTableState, type TableState } from './tablestate.ts';
+import { notPermitted, type Transport } from './transport.ts';
+
+/** A read begins anew so often when the ruleset changes meanwhile. */
+const READ_ATTEMPTS = 10;
+
+export interface TableOptions {
+  /** Loads the skeleton. */
+  readonly nft: Pick<Nft, 'run'>;
+  /** Carries changes of elements into the kernel. */
+  readonly transport: Transport;
+  /** How often the generation is looked at, ms, at least 1. */
+  readonly pollMs?: number;
+}
+
+export class Table implements Datapath, AsyncDisposable {
+  readonly #nft: Pick<Nft, 'run'>;
+  readonly #transport: Transport;
+  readonly #foreign: ForeignChanges;
+  #socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  /** The table as it was right after this process loaded the skeleton. */
+  #loaded: TableState | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** Belongs to the network namespace that the thread is in. Throws SYSCALL_FAILED. */
+  constructor(options: TableOptions) {
+    this.#nft = options.nft;
+    this.#transport = options.transport;
+    this.#foreign = new ForeignChanges(options.pollMs ?? 100);
+  }
+
+  read(): Promise<Installed> {
+    return this.#alone(() => this.#read());
+  }
+
+  apply(change: ElementChange): Promise<void> {
+    if (change.add.length === 0 && change.remove.length === 0) return Promise.resolve();
+    return this.#alone(() => this.#foreign.commit((generation) => this.#transport.commit(change, generation)));
+  }
+
+  watch(onForeignChange: () => void, signal: AbortSignal): void {
+    this.#foreign.watch(onForeignChange, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#last;
+    this.#foreign[Symbol.dispose]();
+    await this.#socket[Symbol.asyncDispose]();
+  }
+
+  /** One operation at a time: netlink sockets carry one exchange, and own commits are told from foreign ones by counting. */
+  #alone<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last
+      .then(() => this.#foreign.withoutPolling(operation))
+      .catch((error: unknown) => {
+        throw translated(error);
+      });
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async #read(): Promise<Installed> {
+    const repairs: string[] = [];
+    let before: readonly Element[] | undefined;
+    for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
+      const generation = this.#foreign.generation();
+      const repair = await this.#repair(attempt > READ_ATTEMPTS / 2);
+      if (repair !== undefined) {
+        repairs.push(repair);
+        continue;
+      }
+      const elements = await this.#elements();
+      if (elements === undefined) continue;
+      // On a node whose ruleset never rests: two equal readings are one consistent reading.
+      if (this.#foreign.generation() === generation || isEqual(before, elements)) {
+        this.#foreign.seen(generation);
+        return { elements, repaired: [...new Set(repairs)].filter((repair) => repair !== '').join('; ') };
+      }
+      before = elements;
+    }
+    const last = repairs.at(-1) ?? '';
+    throw new BerthError('NFT_REFUSED', `the ruleset changed during all ${READ_ATTEMPTS} attempts to read it: ${last}`);
+  }
+
+  async #elements(): Promise<Element[] | undefined> {
+    try {
+      return await readElements(this.#socket);
+    } catch (error) {
+      await this.#socket[Symbol.asyncDispose]();
+      this.#socket = NetlinkSocket.open(NETLINK_NETFILTER);
+      // A set, or the table, was deleted a moment ago: the next attempt puts that right.
+      if (isErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Undefined when the skeleton stands as this process loaded it. Otherwise loads it, keeping all elements if that is
+   * possible at all, and says what had been wrong; that is nothing when this process loads it for the first time.
+   * Normally a load is relied on only when nobody else made a commit near it; `lenient`: also then, if nothing is seen wrong.
+   */
+  async #repair(lenient: boolean): Promise<string | undefined> {
+    const state = readTableState(this.#socket);
+    const wrong = this.#loaded === undefined ? '' : differences(this.#loaded, state);
+    if (this.#loaded !== undefined && wrong === '') return undefined;
+    const generation = this.#foreign.generation();
+    const lost = await this.#load(state);
+    const loaded = readTableState(this.#socket);
+    const fault = loaded === undefined ? 'the table was deleted again' : deviation(loaded);
+    const alone = (this.#foreign.generation() - generation) >>> 0 === 1;
+    this.#loaded = fault === '' && (alone || lenient) ? loaded : undefined;
+    return [wrong, lost, fault].filter((part) => part !== '').join('; ');
+  }
+
+  /** Resolves to why the elements were not kept, empty when they were. */
+  async #load(state: TableState | undefined): Promise<string> {
+    if (state === undefined) {
+      await this.#nft.run('text', SKELETON);
+      return '';
+    }
+    const text = redeclaration(objectsOf(state));
+    let reason = 'it held a name that nft cannot write';
+    if (text !== undefined) {
+      try {
+        await this.#nft.run('text', text);
+        return '';
+      } catch (error) {
+        if (!(error instanceof BerthError && error.code === 'NFT_REFUSED')) throw error;
+        reason = error.message;
+      }
+    }
+    await this.#nft.run('text', RECREATION);
+    return `the table was made anew: ${reason}`;
+  }
+}
+
+function isEqual(one: readonly Element[] | undefined, other: readonly Element[]): boolean {
+  if (one?.length !== other.length) return false;
+  const texts = new Map(one.map((element) => [elementId(element), textOf(element)]));
+  return other.every((element) => texts.get(elementId(element)) === textOf(element));
+}
+
+function textOf({ value, comment }: Element): string {
+  return `${value}\n${comment}`;
+}
+
+/** What went wrong below, in the codes of the interface. */
+function translated(error: unknown): unknown {
+  if (!(error instanceof SystemError)) return error;
+  if (error.errnoName === 'EPERM') return notPermitted('nf_tables', error);
+  return new BerthError('NFT_UNAVAILABLE', `the kernel's nf_tables cannot be used: ${error.message}`, { cause: error });
+}

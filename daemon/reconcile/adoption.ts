@@ -1,0 +1,69 @@
+/**
+ * What the last agent left behind, taken over at start: rules in the kernel first, then the state file (DESIGN's order:
+ * a rule is a promise that somebody may be using at this moment). Pure.
+ */
+import { type Adopted, adopt as adoptedFrom } from '../../rules/adoption.ts';
+import type { Element } from '../../rules/element.ts';
+import { type Ledger, portKey } from '../core/ledger.ts';
+import type { AgentState, Grant } from '../core/state.ts';
+import type { Pod, Protocol } from '../core/vocabulary.ts';
+
+/**
+ * Fills the ledger. A rule without an entry in the state file gets its pod's name when the pod is seen; until then its
+ * namespace, pod and pool are empty. Where rule and file name different numbers for one port, both are held: the file may
+ * be older, or a promise that the last agent did not come to install.
+ */
+export function adopt(ledger: Ledger, installed: readonly Element[], state: AgentState | undefined): void {
+  const stored = new Map<string, Grant[]>();
+  for (const grant of state?.grants ?? []) append(stored, keyOf(grant), grant);
+  for (const rule of adoptedFrom(installed)) {
+    if (!isFree(ledger, rule)) continue;
+    const known = stored.get(keyOf(rule));
+    const exact = known?.find(({ hostPort, size }) => hostPort === rule.hostPort && size === rule.size);
+    ledger.grant({
+      uid: rule.uid,
+      namespace: known?.[0]?.namespace ?? '',
+      pod: known?.[0]?.pod ?? '',
+      name: rule.name,
+      protocol: rule.protocol,
+      pool: exact?.pool ?? '',
+      hostPort: rule.hostPort,
+      size: rule.size,
+      containerPort: rule.containerPort,
+      ...(rule.hostIP === undefined ? {} : { hostIP: rule.hostIP }),
+    });
+  }
+  for (const grants of stored.values()) {
+    const ruled = grants.some((grant) => ledger.grantsOf(grant.uid).has(portKey(grant)));
+    for (const grant of grants) {
+      if (!isFree(ledger, grant)) continue;
+      if (ruled) ledger.retain(grant);
+      else ledger.grant(grant);
+    }
+  }
+}
+
+/** Completes adopted grants once their pod is seen: its name, and the pool that it asks for (empty: it asks for none). */
+export function identify(ledger: Ledger, pod: Pod, pool: string): void {
+  for (const grant of ledger.grantsOf(pod.uid).values()) {
+    if (grant.pod !== '' && (grant.pool !== '' || pool === '')) continue;
+    ledger.grant({ ...grant, namespace: pod.namespace, pod: pod.name, pool: grant.pool || pool });
+  }
+}
+
+function keyOf(of: { readonly uid: string; readonly name: string; readonly protocol: Protocol }): string {
+  return `${of.uid}/${portKey(of)}`;
+}
+
+function append<T>(map: Map<string, T[]>, key: string, value: T): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}
+
+function isFree(ledger: Ledger, of: Pick<Grant | Adopted, 'protocol' | 'hostPort' | 'size'>): boolean {
+  for (let number = of.hostPort; number < of.hostPort + of.size; number++) {
+    if (ledger.holder(of.protocol, number) !== undefined) return false;
+  }
+  return true;
+}

@@ -1,0 +1,157 @@
+/**
+ * Tells what is so: the registry, the pods' annotations and conditions, Events, the audit trail. It is told the state
+ * after each step and passes on what is new; it decides nothing.
+ */
+import { GALAXY, MAPPINGS } from '../core/annotation.ts';
+import { carriesResults } from '../core/podstate.ts';
+import { printable } from '../core/text.ts';
+import { conditionMapped, conditionProblem, galaxyAnnotation, mappingsAnnotation, promiseAnnotations } from '../core/result.ts';
+import type { Family, Mapping, NodeAddress, Pod, PodEvent, PodRef, PodResult, Problem } from '../core/vocabulary.ts';
+import { podLabel } from '../core/vocabulary.ts';
+import { mappingKey } from './plan.ts';
+import type { Clock, Publisher, Recorder, Registry } from './ports.ts';
+import type { PodStanding } from './standing.ts';
+
+export interface Live {
+  readonly mapping: Mapping;
+  /** Monotonic ms. */
+  readonly since: number;
+}
+
+export class Announcer {
+  readonly #registry: Registry;
+  readonly #publisher: Publisher;
+  readonly #recorder: Recorder;
+  readonly #clock: Clock;
+  readonly #live = new Map<string, Live>();
+  readonly #told = new Map<string, { readonly pod: Pod; readonly text: string }>();
+  readonly #problems = new Map<string, Problem>();
+  readonly #warned = { told: new Set<string>(), seen: new Set<string>() };
+
+  constructor(registry: Registry, publisher: Publisher, recorder: Recorder, clock: Clock) {
+    this.#registry = registry;
+    this.#publisher = publisher;
+    this.#recorder = recorder;
+    this.#clock = clock;
+  }
+
+  /** The announced mappings by mappingKey. */
+  get live(): ReadonlyMap<string, Live> {
+    return this.#live;
+  }
+
+  /** Before its rule goes: nobody is sent there any more. `pod` is undefined when it is gone. */
+  unannounce(mapping: Mapping): void {
+    this.#registry.delete(mapping.pod, mapping.name, mapping.protocol);
+    this.#live.delete(mappingKey(mapping));
+  }
+
+  /** After rule, flows and everything: the mapping has ended. `last`: what `live` held. */
+  released(last: Live): void {
+    this.#recorder.record({ kind: 'released', mapping: last.mapping, liveMs: this.#clock.monotonic() - last.since });
+  }
+
+  /** After the rule was committed and the flows were cleaned (I2). */
+  announce(mapping: Mapping, adopted: boolean, addressedAt: number | undefined): void {
+    const now = this.#clock.monotonic();
+    this.#live.set(mappingKey(mapping), { mapping, since: now });
+    this.#registry.set(mapping);
+    const sinceSeenMs = adopted || addressedAt === undefined ? undefined : now - addressedAt;
+    this.#recorder.record({ kind: 'mapped', mapping, adopted, sinceSeenMs });
+  }
+
+  /** An Event on the pod; the same one is not repeated while its reason lasts (`key`; see `endWarnings`). */
+  warn(pod: Pod, key: string, event: PodEvent): void {
+    this.#warned.seen.add(key);
+    if (this.#warned.told.has(key)) return;
+    this.#warned.told.add(key);
+    this.#publisher.event(pod, event);
+  }
+
+  /** Forgets the warnings whose reason has gone since the last call. */
+  endWarnings(): void {
+    for (const key of this.#warned.told) if (!this.#warned.seen.has(key)) this.#warned.told.delete(key);
+    this.#warned.seen.clear();
+  }
+
+  mappedEvent(pod: Pod, mappings: readonly Mapping[]): void {
+    const ports = mappings.map((one) => `${one.name} ${numbers(one)}/${one.protocol} -> ${one.containerPort}`);
+    this.#publisher.event(pod, { type: 'Normal', reason: 'PortsMapped', message: printable(`mapped ${ports.join(', ')}`, 1024) });
+  }
+
+  releasedEvent(pod: Pod): void {
+    this.#publisher.event(pod, { type: 'Normal', reason: 'PortsReleased', message: 'the host ports of the pod were released' });
+  }
+
+  /** Tells the pod where it stands. Only what is new is passed on. */
+  tell(standing: PodStanding, addresses: readonly NodeAddress[]): void {
+    const { pod, problem } = standing;
+    this.#tellProblem(pod, problem);
+    const result = this.#resultOf(standing, addresses);
+    if (result === undefined) {
+      if (!this.#told.has(pod.uid) && !carriesResults(pod)) return;
+    }
+    const text = JSON.stringify(result ?? {});
+    const told = this.#told.get(pod.uid);
+    if (told?.text === text && told.pod === pod) return;
+    this.#told.set(pod.uid, { pod, text });
+    this.#publisher.publish(pod, result ?? { annotations: {} });
+  }
+
+  /** The pod is gone. */
+  forget(pod: PodRef): void {
+    this.#told.delete(pod.uid);
+    this.#problems.delete(pod.uid);
+    this.#publisher.forget(pod);
+  }
+
+  #tellProblem(pod: Pod, problem: Problem | undefined): void {
+    const before = this.#problems.get(pod.uid);
+    if (before?.message === problem?.message && before?.reason === problem?.reason) return;
+    if (problem === undefined) {
+      this.#problems.delete(pod.uid);
+      this.#recorder.record({ kind: 'solved', pod });
+      return;
+    }
+    this.#problems.set(pod.uid, problem);
+    this.#recorder.record({ kind: 'problem', pod, problem });
+    this.#publisher.event(pod, { type: 'Warning', reason: eventReason(problem), message: problem.message });
+  }
+
+  /** Undefined: nothing of Berth's stands on the pod. */
+  #resultOf({ pod, demand, promised, problem }: PodStanding, addresses: readonly NodeAddress[]): PodResult | undefined {
+    const galaxyAsked = Object.hasOwn(pod.annotations, GALAXY);
+    if (demand === undefined) {
+      if (problem === undefined) return undefined;
+      return { annotations: galaxyAsked ? { [GALAXY]: '' } : {}, condition: conditionProblem(problem) };
+    }
+    const live = promised.filter((mapping) => this.#live.get(mappingKey(mapping))?.mapping === mapping);
+    const mapped = problem === undefined && live.length === promised.length && (live.length > 0 || demand.units.length === 0);
+    const annotations: Record<string, string> = {};
+    if (demand.request.berth) {
+      const nodeIPs = (family: Family) => addresses.filter((one) => one.family === family).map(({ address }) => address);
+      Object.assign(annotations, promiseAnnotations(promised));
+      if (live.length > 0) annotations[MAPPINGS] = mappingsAnnotation(live, nodeIPs);
+    }
+    // Galaxy's key is the opt-in too: until there is a result it stays, empty.
+    if (galaxyAsked) annotations[GALAXY] = mapped ? galaxyAnnotation(pod, live) : '';
+    if (problem !== undefined) return { annotations, condition: conditionProblem(problem) };
+    if (mapped) return { annotations, condition: conditionMapped(live) };
+    const message = `pod ${podLabel(pod)}: the host ports are reserved; they are mapped when the pod has an address`;
+    return { annotations, condition: { status: 'False', reason: 'PodIPPending', message } };
+  }
+}
+
+function numbers({ hostPort, size }: Mapping): string {
+  return size === 1 ? `${hostPort}` : `${hostPort}-${hostPort + size - 1}`;
+}
+
+function eventReason({ reason }: Problem): PodEvent['reason'] {
+  switch (reason) {
+    case 'PoolExhausted':
+    case 'PortConflict':
+      return reason;
+    default:
+      return 'InvalidPortRequest';
+  }
+}

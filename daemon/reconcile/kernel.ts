@@ -1,0 +1,153 @@
+/**
+ * The kernel's table in a pass: as last read plus own commits, and the change to be made. What it does not know for
+ * certain it reads again.
+ */
+import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
+import type { Mapping } from '../core/vocabulary.ts';
+import { commit } from './commit.ts';
+import { elementsOnce, type Plan, plan } from './plan.ts';
+import type { Clock, Datapath, Recorder } from './ports.ts';
+import { Refusals } from './refusals.ts';
+
+/** How soon a refused change that belongs to no wanted mapping is tried again, in ms. */
+const RETRY_MS = 1_000;
+
+export class Kernel {
+  readonly #datapath: Datapath;
+  readonly #recorder: Recorder;
+  readonly #clock: Clock;
+  #installed: Map<string, Element> | undefined;
+  /** What stood at the first read. */
+  #inherited: ReadonlyMap<string, Element> | undefined;
+  #healed: { what: string; missing: number; foreign: number } | undefined;
+  readonly #refusals = new Refusals();
+  /** What was to be removed for these ports (comments of elements) was refused, and may stand. */
+  #stuck: ReadonlySet<string> = new Set();
+  #stuckUntil: number | undefined;
+
+  constructor(datapath: Datapath, recorder: Recorder, clock: Clock) {
+    this.#datapath = datapath;
+    this.#recorder = recorder;
+    this.#clock = clock;
+  }
+
+  /** The elements that stand in the table; undefined before the first read, and after a failure that left it unknown. */
+  get installed(): ReadonlyMap<string, Element> | undefined {
+    return this.#installed;
+  }
+
+  /** The mapping's rules stood already when this agent first looked. */
+  adopted(mapping: Mapping): boolean {
+    return allStand(mapping, this.#inherited ?? new Map());
+  }
+
+  /** Reads the table back. Rejects when the kernel cannot be asked. */
+  async read(): Promise<ReadonlyMap<string, Element>> {
+    const expected = this.#installed;
+    this.#installed = undefined;
+    const { elements, repaired } = await this.#datapath.read();
+    this.#installed = new Map(elements.map((element) => [elementId(element), element]));
+    this.#inherited ??= new Map(this.#installed);
+    if (expected !== undefined) this.#compare(expected, this.#installed, repaired);
+    return this.#installed;
+  }
+
+  /** The steps from what stands to what is wanted. Mappings that the kernel refused lately are left out. */
+  plan(wanted: readonly Mapping[], environment: readonly Element[], live: ReadonlyMap<string, Mapping>): Plan {
+    const now = this.#clock.monotonic();
+    const installed = this.#installed ?? new Map<string, Element>();
+    this.#refusals.forget(wanted, (mapping) => allStand(mapping, installed));
+    const admitted = wanted.filter((mapping) => !this.#refusals.waits(mapping, now));
+    return plan(admitted, environment, installed, live);
+  }
+
+  /** What stood when this agent first looked, by owner: `<pod uid>/<port name>`. */
+  inheritedBy(owners: ReadonlySet<string>): readonly Element[] {
+    if (owners.size === 0) return [];
+    return [...(this.#inherited?.values() ?? [])].filter(({ comment }) => owners.has(comment));
+  }
+
+  /** What stood at the first look is of no more interest. */
+  forgetInherited(): void {
+    this.#inherited = new Map();
+  }
+
+  /** Why the mapping could not be installed, when it could not. */
+  refusal(mapping: Mapping): Error | undefined {
+    return this.#refusals.get(mapping);
+  }
+
+  /** The rule of this port of a pod was to be removed, which was refused: it may still stand. */
+  isStuck(of: { readonly uid: string; readonly name: string }): boolean {
+    return this.#stuck.has(`${of.uid}/${of.name}`);
+  }
+
+  /** The earliest monotonic time at which something that was refused is to be tried again. */
+  get retryAt(): number | undefined {
+    const { retryAt } = this.#refusals;
+    return this.#stuckUntil === undefined ? retryAt : Math.min(this.#stuckUntil, retryAt ?? this.#stuckUntil);
+  }
+
+  /**
+   * Commits the plan. Mappings with a refused element are noted (`refusal`), the others stand. `replan` makes the plan anew
+   * from what was read again. Rejects with what is no mapping's fault; the table is then read anew by the next pass.
+   */
+  async install(steps: Plan, wanted: readonly Mapping[], replan: () => Plan): Promise<void> {
+    this.#stuck = new Set();
+    this.#stuckUntil = undefined;
+    if (steps.change.add.length === 0 && steps.change.remove.length === 0) return this.#reportHealed();
+    const began = this.#clock.monotonic();
+    let model = this.#installed as Map<string, Element>;
+    this.#installed = undefined;
+    const done = await commit(this.#datapath, steps.change, wanted, async () => {
+      model = new Map(await this.read());
+      const again = replan();
+      this.#installed = undefined;
+      return again.change;
+    });
+    const { add, remove } = done.change;
+    if (done.refused.size === 0) this.#installed = applied(model, done.change);
+    else this.#noteRefused(done.refused, wanted, [...model.values()]);
+    this.#recorder.record({ kind: 'applied', ms: this.#clock.monotonic() - began, added: add.length, removed: remove.length });
+    this.#reportHealed();
+  }
+
+  /** The table is not known any more: a transaction is refused when somebody else changed what it is about. */
+  #noteRefused(refused: ReadonlyMap<string, Error>, wanted: readonly Mapping[], stood: readonly Element[]): void {
+    const now = this.#clock.monotonic();
+    const others = this.#refusals.note(refused, wanted, now);
+    this.#stuck = new Set(stood.filter((element) => refused.has(elementId(element))).map(({ comment }) => comment));
+    for (const error of new Set(refused.values())) this.#recorder.record({ kind: 'failure', operation: 'apply', error });
+    if (others.size > 0) this.#stuckUntil = now + RETRY_MS;
+  }
+
+  #compare(expected: ReadonlyMap<string, Element>, found: ReadonlyMap<string, Element>, repaired: string): void {
+    let missing = 0;
+    let foreign = 0;
+    for (const [id, element] of expected) if (!sameElement(found.get(id), element)) missing++;
+    for (const id of found.keys()) if (!expected.has(id)) foreign++;
+    if (missing === 0 && foreign === 0 && repaired === '') return;
+    this.#healed = { what: repaired || 'elements', missing, foreign };
+  }
+
+  #reportHealed(): void {
+    if (this.#healed === undefined) return;
+    const { what, missing, foreign } = this.#healed;
+    this.#healed = undefined;
+    this.#recorder.record({ kind: 'healed', what, added: missing, removed: foreign });
+  }
+}
+
+function allStand(mapping: Mapping, installed: ReadonlyMap<string, Element>): boolean {
+  return elementsOnce(mapping).every((element) => sameElement(installed.get(elementId(element)), element));
+}
+
+function sameElement(one: Element | undefined, other: Element): boolean {
+  return one !== undefined && one.value === other.value && one.comment === other.comment;
+}
+
+function applied(model: Map<string, Element>, change: ElementChange): Map<string, Element> {
+  for (const element of change.remove) model.delete(elementId(element));
+  for (const element of change.add) model.set(elementId(element), element);
+  return model;
+}

@@ -1,0 +1,293 @@
+/**
+ * The pass: observe, allocate, plan, act. It derives everything from the present state and is right whatever was done
+ * before it, by whom, and how far. One pass at a time; the loop sees to that.
+ */
+import { MAPPINGS } from '../core/annotation.ts';
+import { BerthError, messageOf } from '../core/errors.ts';
+import { Ledger, portKey } from '../core/ledger.ts';
+import { type PoolConfig, poolOnNode } from '../core/pool.ts';
+import { isActive } from '../core/podstate.ts';
+import { parseMappingsAnnotation } from '../core/result.ts';
+import type { ChangedSetting, Grant } from '../core/state.ts';
+import { type Mapping, type NodeAddress, type Pod, type Problem } from '../core/vocabulary.ts';
+import { adopt, identify } from './adoption.ts';
+import { Allocator } from './allocate.ts';
+import { Announcer, type Live } from './announcer.ts';
+import { Cleaning } from './cleaning.ts';
+import { type ClosingGrants, closingOf } from './closing.ts';
+import { type Assessment, assess, type Demand } from './demand.ts';
+import { Journal } from './journal.ts';
+import { Kernel } from './kernel.ts';
+import { elementsOnce, mappingKey } from './plan.ts';
+import { PodSet } from './podset.ts';
+import type { World } from './ports.ts';
+import { Sockets } from './sockets.ts';
+import { type PodStanding, standingsOf, withRefusal } from './standing.ts';
+import { conflictMessage, conflictsOf, type Statics, staticsOf } from './statics.ts';
+import { Surroundings } from './surroundings.ts';
+
+/** How soon what is unfinished is tried again, in ms. */
+const RETRY = { bridgePort: 1_000, flows: 1_000, addresses: 1_000 } as const;
+
+const NOTHING: Assessment = { kind: 'none' };
+
+export class Reconciler {
+  readonly pods: PodSet;
+  readonly ledger: Ledger;
+  readonly announcer: Announcer;
+  readonly #world: World;
+  readonly #labels: Readonly<Record<string, string>>;
+  readonly #surroundings: Surroundings;
+  readonly #kernel: Kernel;
+  readonly #cleaning: Cleaning;
+  readonly #sockets: Sockets;
+  readonly #allocator: Allocator;
+  readonly #journal: Journal;
+  #pools: ReadonlyMap<string, PoolConfig> = new Map();
+  #mappings: ReadonlyMap<string, Mapping> = new Map();
+  /** Un-announced mappings whose rule or flows may still stand. */
+  readonly #ending: Live[] = [];
+  /** Grants of an earlier agent, by grantKey: it may have died before it had cleaned their flows. */
+  readonly #inherited = new Set<string>();
+  /** No pass has come to its end yet: what is live now was live before this agent. */
+  #first = true;
+  #networkChanged = true;
+  #retryAt: number | undefined;
+
+  constructor(world: World, labels: Readonly<Record<string, string>>) {
+    this.#world = world;
+    this.#labels = labels;
+    this.pods = new PodSet(world.clock);
+    this.ledger = new Ledger(world.random);
+    this.#surroundings = new Surroundings(world.network, (operation, error) => this.#fail(operation, error));
+    this.#kernel = new Kernel(world.datapath, world.recorder, world.clock);
+    this.#cleaning = new Cleaning(world.flows, world.recorder, world.clock);
+    this.#sockets = new Sockets(this.ledger, world);
+    this.#allocator = new Allocator(this.ledger, world.reserver, world.clock);
+    this.#journal = new Journal(world, this.ledger, this.#surroundings);
+    this.announcer = new Announcer(world.registry, world.publisher, world.recorder, world.clock);
+  }
+
+  setPools(pools: readonly PoolConfig[]): void {
+    this.#pools = new Map(pools.map((pool) => [pool.name, pool]));
+    this.ledger.setPools(pools.filter((pool) => poolOnNode(pool, this.#labels)));
+  }
+
+  /** The node's own addresses that clients outside can use. */
+  get nodeAddresses(): readonly NodeAddress[] {
+    return this.#surroundings.outward;
+  }
+
+  /** A kernel setting was changed before the first pass: the state file remembers what stood there. */
+  noteSetting(changed: ChangedSetting): void {
+    this.#surroundings.noteSetting(changed);
+  }
+
+  /** Addresses, routes or devices changed: the next pass looks at them anew. */
+  networkChanged(): void {
+    this.#networkChanged = true;
+  }
+
+  /** Takes over what the last agent left. Once, with the lock held, before any pass. Rejects when the table cannot be read. */
+  async start(): Promise<void> {
+    const state = await this.#journal.load();
+    const installed = await this.#kernel.read();
+    adopt(this.ledger, [...installed.values()], state);
+    for (const grant of this.ledger.grants()) this.#inherited.add(grantKey(grant));
+    this.#sockets.hold();
+  }
+
+  /**
+   * One pass. `full` re-reads the kernel. Resolves to the monotonic time at which another pass is due of itself, if any.
+   * Rejects when nothing can be done at all (nft missing): what stands stays.
+   */
+  async pass(full: boolean): Promise<number | undefined> {
+    const { clock, recorder } = this.#world;
+    const began = clock.monotonic();
+    this.#retryAt = undefined;
+    await this.#observe(full);
+
+    // Taken once: what is heard while this pass waits for disk and kernel is the next pass's business.
+    const pods = [...this.pods.values()];
+    const suspects = this.pods.unseenSuspects;
+    const problems = new Map<string, Problem>();
+    const demands = this.#demands(pods, problems);
+    const statics = staticsOf(pods);
+    const before = closingOf(this.ledger, demands, suspects);
+    const allocation = this.#allocator.allocate([...demands.values()], statics.has, before, hints);
+    this.#wake(allocation.retryAt);
+    for (const [uid, problem] of allocation.problems) problems.set(uid, problem);
+    if (allocation.given.size > 0) await this.#journal.save();
+
+    const standings = standingsOf(pods, demands, problems, this.ledger, this.#mappings);
+    const promised = standings.flatMap((standing) => standing.promised);
+    this.#mappings = new Map(promised.map((mapping) => [mappingKey(mapping), mapping]));
+    for (const standing of standings) if (allocation.given.has(standing.pod.uid)) this.#tell(standing);
+    const wanted = promised.filter((mapping) => elementsOnce(mapping).length > 0);
+    const closing = closingOf(this.ledger, demands, suspects);
+    this.#noteFormer(closing);
+    if (await this.#install(wanted, standings, suspects)) this.#settle(wanted, standings, closing);
+    if (suspects.size === 0 && !this.#first) this.#kernel.forgetInherited();
+    for (const standing of standings) this.#tell(withRefusal(standing, (mapping) => this.#kernel.refusal(mapping)));
+    this.#reportConflicts(statics, this.#sockets.hold());
+    this.#journal.saveLater();
+    recorder.record({ kind: 'pass', full, ms: clock.monotonic() - began });
+    return this.#retryAt;
+  }
+
+  /** Nothing is left running. */
+  stop(): void {
+    this.#journal.stop();
+  }
+
+  async #observe(full: boolean): Promise<void> {
+    if (full || this.#networkChanged) {
+      this.#networkChanged = !this.#surroundings.refresh();
+      if (this.#networkChanged) this.#wake(this.#world.clock.monotonic() + RETRY.addresses);
+    }
+    if (full || this.#kernel.installed === undefined) await this.#kernel.read();
+    for (const pod of this.pods.takeGone()) this.announcer.forget(pod);
+  }
+
+  /** What every active pod wants; what is wrong with the others goes to `problems`. */
+  #demands(pods: readonly Pod[], problems: Map<string, Problem>): ReadonlyMap<string, Demand> {
+    const node = {
+      labels: this.#labels,
+      addresses: this.#surroundings.addresses,
+      isNodeAddress: this.#surroundings.isNodeAddress,
+    };
+    const demands = new Map<string, Demand>();
+    for (const pod of pods) {
+      const assessment = isActive(pod) ? assess(pod, this.#pools, node) : NOTHING;
+      identify(this.ledger, pod, assessment.kind === 'wanted' ? assessment.request.pool : '');
+      if (assessment.kind === 'problem') problems.set(pod.uid, assessment.problem);
+      if (assessment.kind !== 'wanted') continue;
+      demands.set(pod.uid, assessment);
+      if (assessment.blocked !== undefined) problems.set(pod.uid, assessment.blocked);
+    }
+    return demands;
+  }
+
+  /** The flows of what an earlier agent granted, and that ends, may lead anywhere: it may have died in the midst of a take-down. */
+  #noteFormer(closing: ClosingGrants): void {
+    for (const grant of closing) {
+      if (!this.#inherited.delete(grantKey(grant))) continue;
+      this.#cleaning.note([{ protocol: grant.protocol, port: grant.hostPort, size: grant.size }], [grant]);
+    }
+  }
+
+  /** From un-announcing to cleaned flows. False when announcing has to wait. */
+  async #install(
+    wanted: readonly Mapping[],
+    standings: readonly PodStanding[],
+    suspects: ReadonlySet<string>,
+  ): Promise<boolean> {
+    const { clock } = this.#world;
+    const { elements, complete } = this.#surroundings.environment(wanted);
+    if (!complete) this.#wake(clock.monotonic() + RETRY.bridgePort);
+    const environment = [...elements, ...this.#kernel.inheritedBy(this.#ownersOf(suspects))];
+    const makePlan = () => {
+      const live = new Map([...this.announcer.live].map(([key, { mapping }]) => [key, mapping]));
+      const steps = this.#kernel.plan(wanted, environment, live);
+      this.#unannounce(steps.unannounce, standings);
+      this.#cleaning.note(steps.ports, steps.former);
+      return steps;
+    };
+    await this.#kernel.install(makePlan(), wanted, makePlan);
+    this.#wake(this.#kernel.retryAt);
+    const refused = (mapping: Mapping) => this.#kernel.refusal(mapping) !== undefined;
+    this.#unannounce(wanted.filter((mapping) => refused(mapping) && this.announcer.live.has(mappingKey(mapping))), standings);
+    const settled = await this.#cleaning.run(wanted.filter((mapping) => !refused(mapping)), this.#surroundings.isNodeAddress);
+    if (this.#cleaning.due) this.#wake(clock.monotonic() + RETRY.flows);
+    return settled;
+  }
+
+  /** The grants of pods that only an earlier agent saw, as the comments of their elements name them. */
+  #ownersOf(uids: ReadonlySet<string>): ReadonlySet<string> {
+    const owners = new Set<string>();
+    if (uids.size === 0) return owners;
+    for (const { uid, name } of this.ledger.grants()) if (uids.has(uid)) owners.add(`${uid}/${name}`);
+    return owners;
+  }
+
+  #unannounce(mappings: readonly Mapping[], standings: readonly PodStanding[]): void {
+    if (mappings.length === 0) return;
+    const uids = new Set(mappings.map(({ pod }) => pod.uid));
+    for (const mapping of mappings) {
+      this.#ending.push(this.announcer.live.get(mappingKey(mapping)) as Live);
+      this.announcer.unannounce(mapping);
+    }
+    for (const standing of standings) if (uids.has(standing.pod.uid)) this.#tell(standing);
+  }
+
+  /** Rules and flows are as they should be: announce what is new, release what has ended. */
+  #settle(wanted: readonly Mapping[], standings: readonly PodStanding[], closing: ClosingGrants): void {
+    const { clock } = this.#world;
+    const mapped = new Set<string>();
+    for (const mapping of wanted) {
+      const known = this.announcer.live.get(mappingKey(mapping));
+      if (known?.mapping === mapping || this.#kernel.refusal(mapping) !== undefined) continue;
+      const adopted = this.#first && this.#kernel.adopted(mapping);
+      this.announcer.announce(mapping, adopted, this.pods.addressedAt(mapping.pod.uid));
+      if (!adopted) mapped.add(mapping.pod.uid);
+    }
+    const ended = new Set<string>();
+    for (const live of this.#ending.splice(0)) {
+      this.announcer.released(live);
+      if (!this.announcer.live.has(mappingKey(live.mapping))) ended.add(live.mapping.pod.uid);
+    }
+    const waiting = standings.some(({ problem }) => problem?.reason === 'PoolExhausted' || problem?.reason === 'PortConflict');
+    for (const grant of closing) {
+      if (this.#kernel.isStuck(grant)) continue;
+      this.ledger.revoke(grant, clock.monotonic(), clock.now());
+      // Somebody may be waiting for the number: the next pass tells when its rest ends.
+      if (waiting) this.#wake(clock.monotonic());
+    }
+    this.#sockets.releaseRest();
+    for (const { pod, promised } of standings) {
+      if (mapped.has(pod.uid)) this.announcer.mappedEvent(pod, promised);
+      if (ended.has(pod.uid)) this.announcer.releasedEvent(pod);
+    }
+    this.#first = false;
+  }
+
+  #reportConflicts(statics: Statics, sockets: ReturnType<Sockets['hold']>): void {
+    this.#wake(sockets.retryAt);
+    for (const conflict of conflictsOf(statics, this.ledger)) {
+      const message = conflictMessage(conflict);
+      for (const pod of [conflict.pod, this.pods.get(conflict.grant.uid)]) {
+        if (pod !== undefined) this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
+      }
+    }
+    for (const grant of sockets.taken) {
+      const pod = this.pods.get(grant.uid);
+      const message = `another process on the node holds host port ${grant.hostPort}/${grant.protocol} (port "${grant.name}"); the mapping stays and the reservation is tried again`;
+      if (pod !== undefined) this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
+    }
+    this.announcer.endWarnings();
+  }
+
+  #tell(standing: PodStanding): void {
+    this.announcer.tell(standing, this.#surroundings.outward);
+  }
+
+  #wake(at: number | undefined): void {
+    if (at !== undefined) this.#retryAt = Math.min(at, this.#retryAt ?? at);
+  }
+
+  #fail(operation: string, error: unknown): void {
+    const failure = error instanceof Error ? error : new BerthError('SYSCALL_FAILED', messageOf(error));
+    this.#world.recorder.record({ kind: 'failure', operation, error: failure });
+  }
+}
+
+/** The numbers that the pod's own annotation names: used only when nothing better is known, and only if they are free. */
+function hints({ pod }: Demand): ReadonlyMap<string, number> {
+  const text = Object.hasOwn(pod.annotations, MAPPINGS) ? (pod.annotations[MAPPINGS] as string) : '';
+  const own = parseMappingsAnnotation(text).filter(({ podUID }) => podUID === pod.uid);
+  return new Map(own.map((entry) => [portKey(entry), entry.hostPort]));
+}
+
+function grantKey(grant: Grant): string {
+  return `${grant.uid}/${portKey(grant)}/${grant.hostPort}`;
+}

@@ -1,0 +1,136 @@
+/**
+ * The node around the mappings: its addresses, the devices that lead to pods, and the switches on these devices.
+ * Answers are remembered until the network says that something changed.
+ */
+import type { Element } from '../../rules/element.ts';
+import { nodeElements, sameDeviceElements } from '../../rules/elements.ts';
+import type { ChangedSetting } from '../core/state.ts';
+import type { Mapping, NodeAddress } from '../core/vocabulary.ts';
+import type { Network, PodRoute } from './ports.ts';
+
+export class Surroundings {
+  readonly #network: Network;
+  readonly #onFailure: (operation: string, error: unknown) => void;
+  #addresses: readonly NodeAddress[] = [];
+  /** The addresses were read at least once. */
+  #known = false;
+  #own = new Set<string>();
+  readonly #routes = new Map<string, PodRoute | undefined>();
+  readonly #opened = new Set<string>();
+  readonly #hairpins = new Set<string>();
+  readonly #settings = new Map<string, ChangedSetting>();
+
+  constructor(network: Network, onFailure: (operation: string, error: unknown) => void) {
+    this.#network = network;
+    this.#onFailure = onFailure;
+  }
+
+  get addresses(): readonly NodeAddress[] {
+    return this.#addresses;
+  }
+
+  /** The addresses at which clients outside reach the node: those of the devices that lead to pods are not among them. */
+  get outward(): readonly NodeAddress[] {
+    const inward = new Set([...this.#routes.values()].map((route) => route?.device));
+    const outward = this.#addresses.filter(({ device }) => !inward.has(device));
+    return outward.length > 0 ? outward : this.#addresses;
+  }
+
+  readonly isNodeAddress = (address: string): boolean => this.#own.has(address) || address.startsWith('127.');
+
+  /** Kernel settings that Berth changed. */
+  get settings(): readonly ChangedSetting[] {
+    return [...this.#settings.values()];
+  }
+
+  /** A setting was changed outside the loop. What an earlier agent found there is the older truth and stays. */
+  noteSetting(changed: ChangedSetting): void {
+    if (!this.#settings.has(changed.setting)) this.#settings.set(changed.setting, changed);
+  }
+
+  restoreSettings(settings: readonly ChangedSetting[]): void {
+    for (const one of settings) this.#settings.set(one.setting, one);
+  }
+
+  /**
+   * Reads the addresses and forgets every route. False when the kernel could not be asked: then the addresses of the last
+   * time go on to count. Throws when there was no last time.
+   */
+  refresh(): boolean {
+    let fresh = true;
+    try {
+      this.#addresses = this.#network.addresses();
+      this.#known = true;
+    } catch (error) {
+      if (!this.#known) throw error;
+      this.#onFailure('addresses', error);
+      fresh = false;
+    }
+    this.#own = new Set(this.#addresses.map(({ address }) => address));
+    this.#routes.clear();
+    this.#opened.clear();
+    this.#hairpins.clear();
+    return fresh;
+  }
+
+  /**
+   * Prepares the way to the pods of these mappings and answers the elements that belong to no mapping. `complete` is
+   * false while a bridge port is not known yet: ask again soon.
+   */
+  environment(mappings: readonly Mapping[]): { readonly elements: readonly Element[]; readonly complete: boolean } {
+    const bridges = new Set<string>();
+    const used = new Set<string>();
+    let complete = true;
+    for (const mapping of mappings) {
+      for (const podIP of mapping.podIPs) {
+        used.add(podIP);
+        const route = this.#route(podIP);
+        if (route === undefined) continue;
+        if (!podIP.includes(':')) this.#openLoopback(route.device);
+        if (!route.bridge) continue;
+        bridges.add(route.device);
+        if (!this.#openHairpin(podIP, route.device)) complete = false;
+      }
+    }
+    for (const podIP of this.#routes.keys()) if (!used.has(podIP)) this.#forget(podIP);
+    return { elements: [...nodeElements(this.#addresses), ...sameDeviceElements([...bridges])], complete };
+  }
+
+  #forget(podIP: string): void {
+    this.#routes.delete(podIP);
+    this.#hairpins.delete(podIP);
+  }
+
+  #route(podIP: string): PodRoute | undefined {
+    if (this.#routes.has(podIP)) return this.#routes.get(podIP);
+    const route = this.#try('route', () => this.#network.route(podIP));
+    // A pod whose route is not there yet gets one within moments: the network's watch starts another pass then.
+    this.#routes.set(podIP, route);
+    return route;
+  }
+
+  #openLoopback(device: string): void {
+    if (this.#opened.has(device)) return;
+    const changed = this.#try('route_localnet', () => this.#network.openLoopback(device));
+    if (changed === undefined) return;
+    this.#opened.add(device);
+    const setting = `net.ipv4.conf.${device}.route_localnet`;
+    if (changed) this.noteSetting({ setting, before: '0' });
+  }
+
+  #openHairpin(podIP: string, device: string): boolean {
+    if (this.#hairpins.has(podIP)) return true;
+    const open = this.#try('hairpin', () => this.#network.openHairpin(podIP, device));
+    if (open) this.#hairpins.add(podIP);
+    return open !== false;
+  }
+
+  #try<T>(operation: string, action: () => T): T | undefined {
+    try {
+      return action();
+    } catch (error) {
+      this.#onFailure(operation, error);
+      return undefined;
+    }
+  }
+}

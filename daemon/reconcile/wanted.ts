@@ -1,0 +1,69 @@
+/** Grants and demands joined into the mappings that are wanted. Pure; an unchanged mapping stays the same object. */
+import { fits } from './allocate.ts';
+import type { Demand } from './demand.ts';
+import { mappingKey } from './plan.ts';
+import { type Ledger, portKey } from '../core/ledger.ts';
+import type { Grant } from '../core/state.ts';
+import type { Mapping } from '../core/vocabulary.ts';
+
+/** The mappings of one demand, in the order of its requests; those without a grant are left out. */
+export function mappingsOf(
+  demand: Demand,
+  ledger: Ledger,
+  podIPs: readonly string[],
+  before: ReadonlyMap<string, Mapping>,
+): readonly Mapping[] {
+  const grants = ledger.grantsOf(demand.pod.uid);
+  const mappings: Mapping[] = [];
+  for (const unit of demand.units) {
+    for (const request of unit.requests) {
+      const grant = grants.get(portKey(request));
+      if (grant === undefined || !fits(grant, demand, unit, request)) continue;
+      mappings.push(reuse(mappingOf(demand, grant, podIPs), before));
+    }
+  }
+  return mappings;
+}
+
+function mappingOf(demand: Demand, grant: Grant, podIPs: readonly string[]): Mapping {
+  const { allowFrom } = demand.request;
+  return {
+    pod: { namespace: demand.pod.namespace, name: demand.pod.name, uid: demand.pod.uid },
+    name: grant.name,
+    protocol: grant.protocol,
+    pool: grant.pool,
+    hostPort: grant.hostPort,
+    size: grant.size,
+    ...(grant.hostIP === undefined ? {} : { hostIP: grant.hostIP }),
+    containerPort: grant.containerPort,
+    podIPs,
+    ...(allowFrom === undefined ? {} : { allowFrom }),
+  };
+}
+
+function reuse(mapping: Mapping, before: ReadonlyMap<string, Mapping>): Mapping {
+  const known = before.get(mappingKey(mapping));
+  return known !== undefined && equal(known, mapping) ? known : mapping;
+}
+
+function equal(one: Mapping, other: Mapping): boolean {
+  return (
+    one.hostPort === other.hostPort &&
+    one.size === other.size &&
+    one.hostIP === other.hostIP &&
+    one.containerPort === other.containerPort &&
+    one.pool === other.pool &&
+    one.pod.name === other.pod.name &&
+    one.pod.namespace === other.pod.namespace &&
+    sameList(one.podIPs, other.podIPs) &&
+    sameList(
+      one.allowFrom?.map(({ text }) => text),
+      other.allowFrom?.map(({ text }) => text),
+    )
+  );
+}
+
+function sameList(one: readonly string[] | undefined, other: readonly string[] | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.length === other.length && one.every((text, index) => text === other[index]);
+}
