@@ -5,21 +5,14 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BerthError, messageOf } from '../core/errors.ts';
-import { quoted } from '../core/text.ts';
 import { type Pod, podLabel } from '../core/vocabulary.ts';
 import type { Clock } from '../reconcile/ports.ts';
-import { type Entry, fileProblem, readEntry } from './entry.ts';
+import { type Entry, readEntry, type Timing } from './entry.ts';
 import { isManifestName, readBounded } from './manifest.ts';
+import { type CatalogView, viewOf } from './view.ts';
 
 /** Files that are read at the same time. */
 const BATCH = 16;
-
-export interface CatalogView {
-  /** By `namespace/name`. */
-  readonly pods: ReadonlyMap<string, Pod>;
-  /** What people have to put right, by the name of the file. */
-  readonly problems: ReadonlyMap<string, BerthError>;
-}
 
 export class Catalog {
   readonly #directory: string;
@@ -27,6 +20,7 @@ export class Catalog {
   readonly #settleMs: number;
   readonly #entries = new Map<string, Entry>();
   readonly #dirty = new Set<string>();
+  #clashes: CatalogView['clashes'] = new Map();
   #all = true;
   #identity = '';
   #epoch = 0;
@@ -37,7 +31,7 @@ export class Catalog {
   #scanning: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
 
-  /** `settleMs`: how long a file may be unreadable before it is a problem. */
+  /** `settleMs`: how long something may be wrong with a file before it is a problem. */
   constructor(directory: string, clock: Clock, settleMs: number) {
     this.#directory = directory;
     this.#clock = clock;
@@ -80,8 +74,10 @@ export class Catalog {
 
   /** When to look again without an event, in monotonic ms; Infinity: never. */
   get dueAt(): number {
-    let next = this.#unsure ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+    const { now, settleMs } = this.#timing();
+    let next = this.#unsure ? now : Number.POSITIVE_INFINITY;
     for (const { trouble } of this.#entries.values()) next = Math.min(next, trouble?.retryAt ?? next);
+    for (const since of this.#clashes.values()) if (since + settleMs > now) next = Math.min(next, since + settleMs);
     return next;
   }
 
@@ -101,29 +97,10 @@ export class Catalog {
     return this.#next;
   }
 
-  /** Of two files with the same pod (name or uid) the first by name counts. */
   view(): CatalogView {
-    const now = this.#clock.monotonic();
-    const pods = new Map<string, Pod>();
-    const problems = new Map<string, BerthError>();
-    const names = new Map<string, string>();
-    const uids = new Map<string, string>();
-    for (const [file, { pod, trouble }] of [...this.#entries].sort(([one], [other]) => (one < other ? -1 : 1))) {
-      if (trouble !== undefined && now - trouble.since >= this.#settleMs) problems.set(file, trouble.error);
-      if (pod === undefined) continue;
-      const label = podLabel(pod);
-      const first = names.get(label) ?? uids.get(pod.uid);
-      if (first !== undefined) {
-        const what = names.has(label) ? `pod ${label}` : `a pod with the uid ${pod.uid}`;
-        const why = `${quoted(first)} holds ${what} too and comes first: remove one of them`;
-        problems.set(file, fileProblem(this.#directory, file, why));
-        continue;
-      }
-      names.set(label, file);
-      uids.set(pod.uid, file);
-      pods.set(label, pod);
-    }
-    return { pods, problems };
+    const view = viewOf(this.#directory, this.#entries, this.#clashes, this.#timing());
+    this.#clashes = view.clashes;
+    return view;
   }
 
   /**
@@ -207,11 +184,14 @@ export class Catalog {
   }
 
   async #read(name: string): Promise<void> {
-    const timing = { now: this.#clock.monotonic(), settleMs: this.#settleMs };
-    const reading = await readEntry(this.#directory, name, this.#entries.get(name), timing);
+    const reading = await readEntry(this.#directory, name, this.#entries.get(name), this.#timing());
     if (reading === 'vanished') this.#unsure = true;
     else if (reading === 'directory') this.#entries.delete(name);
     else this.#entries.set(name, reading);
+  }
+
+  #timing(): Timing {
+    return { now: this.#clock.monotonic(), settleMs: this.#settleMs };
   }
 }
 

@@ -48,8 +48,24 @@ export class DirectorySource implements PodSource {
    * once for each thing that is wrong, and again when it had been right. One call at a time.
    */
   async watch(observer: PodObserver, signal: AbortSignal): Promise<void> {
-    const teller = new Teller(observer);
     signal.addEventListener('abort', () => this.#awake(), { once: true });
+    try {
+      await this.#follow(new Teller(observer), signal);
+    } finally {
+      this.#unwatch();
+    }
+  }
+
+  // What `get` and `list` find on their way is told.
+  get(namespace: string, name: string): Promise<Pod | undefined> {
+    return this.#catalog.find(namespace, name).finally(() => this.#wake());
+  }
+
+  list(): Promise<readonly Pod[]> {
+    return this.#catalog.all().finally(() => this.#wake());
+  }
+
+  async #follow(teller: Teller, signal: AbortSignal): Promise<void> {
     let relistAt = this.#clock.monotonic();
     let failures = 0;
     while (!signal.aborted) {
@@ -62,20 +78,10 @@ export class DirectorySource implements PodSource {
       teller.tell(this.#catalog, relist, trouble);
       failures = trouble === undefined ? 0 : failures + 1;
       const retryAt = began + Math.min(RETRY.cap, RETRY.first * 2 ** (failures - 1));
-      if (!this.#woken && !signal.aborted)
-        await this.#pause(failures > 0 ? retryAt : Math.min(relistAt, this.#catalog.dueAt));
+      const until = failures > 0 ? retryAt : Math.min(relistAt, this.#catalog.dueAt);
+      if (!this.#woken && !signal.aborted) await this.#pause(until);
       if (!signal.aborted) await this.#pause(began + GAP_MS);
     }
-    this.#unwatch();
-  }
-
-  // What `get` and `list` find on their way is told.
-  get(namespace: string, name: string): Promise<Pod | undefined> {
-    return this.#catalog.find(namespace, name).finally(() => this.#wake());
-  }
-
-  list(): Promise<readonly Pod[]> {
-    return this.#catalog.all().finally(() => this.#wake());
   }
 
   /** Reads what may have changed. Resolves to what keeps the directory from being read, or from being watched. */

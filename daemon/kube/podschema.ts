@@ -29,10 +29,6 @@ export function isPodName(text: string): boolean {
   return text.length <= 253 && SUBDOMAIN.test(text);
 }
 
-export function isUid(text: string): boolean {
-  return UID.test(text);
-}
-
 // The message of each schema is what would be right: it follows "must be".
 const label = v.pipe(v.string('a string'), v.check(isNamespaceName, 'a DNS label (at most 63 of a-z, 0-9 and -)'));
 const timestamp = v.pipe(

@@ -11,16 +11,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { BerthError, messageOf } from '../core/errors.ts';
 import { type PodEvent, type PodRef, type PodResult, podLabel } from '../core/vocabulary.ts';
 import type { Clock, Publisher, Random } from '../reconcile/ports.ts';
-import {
-  isBlank,
-  MAX_EVENTS,
-  mergeStatus,
-  readStatus,
-  removeStatus,
-  statusPath,
-  type TimedEvent,
-  writeStatus,
-} from './statusfile.ts';
+import { isBlank, MAX_EVENTS, mergeStatus, readStatus, removeStatus, statusPath, writeStatus } from './statusfile.ts';
+import { combined, supersedes, type Task, taskFor } from './statustask.ts';
 
 /** Files that are written at the same time: descriptors and the four threads of libuv are shared with the whole agent. */
 const MAX_RUNNING = 16;
@@ -36,16 +28,6 @@ export interface DirectoryPublisherOptions {
   readonly random: Random;
   /** Told of each write that failed (PUBLISH_FAILED) and will be tried again. */
   readonly onError?: (error: BerthError) => void;
-}
-
-/** What is still to be written for one life of a pod. */
-interface Task {
-  readonly pod: PodRef;
-  /** Undefined: only Events. */
-  result: PodResult | undefined;
-  events: readonly TimedEvent[];
-  /** The file is to be removed. */
-  gone: boolean;
 }
 
 /** The lives of one pod name follow each other in one file. */
@@ -131,10 +113,9 @@ export class DirectoryPublisher implements Publisher {
       change(known);
       return;
     }
-    const task: Task = { pod, result: undefined, events: [], gone: false };
+    const task = taskFor(pod);
     change(task);
-    // Only a result of another life takes the place of what is to be written: a late word on a former life does not.
-    if (known !== undefined && !known.gone && task.result === undefined) return;
+    if (known !== undefined && !supersedes(task, known)) return;
     if (slot !== undefined) {
       slot.next = task;
       return;
@@ -191,23 +172,15 @@ export class DirectoryPublisher implements Publisher {
   /** What stands there is always read: somebody else may have changed it, or removed it. */
   async #write(path: string, { pod, result, events, gone }: Task): Promise<void> {
     const stands = await readStatus(path);
+    const another = stands !== undefined && stands.uid !== pod.uid && !this.#gone.has(stands.uid);
+    // The file belongs to another life of the pod: a late word on a former one, or its removal, does not touch it.
+    if (another && result === undefined) return;
     if (gone) {
-      if (stands === undefined || stands.uid === pod.uid || this.#gone.has(stands.uid)) await removeStatus(path);
+      await removeStatus(path);
       return;
     }
     const status = mergeStatus(stands, pod, result, events, this.#options.clock.now());
     if (isBlank(status)) await removeStatus(path);
     else if (!isDeepStrictEqual(status, stands)) await writeStatus(path, status);
   }
-}
-
-/** `failed` is to be written again, unless `newer` came in the meantime and takes its place. */
-function combined(failed: Task, newer: Task | undefined): Task {
-  if (newer === undefined) return failed;
-  if (newer.gone || failed.gone || newer.pod.uid !== failed.pod.uid) return newer;
-  return {
-    ...newer,
-    result: newer.result ?? failed.result,
-    events: [...failed.events, ...newer.events].slice(-MAX_EVENTS),
-  };
 }

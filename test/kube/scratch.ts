@@ -19,6 +19,10 @@ export class Scratch implements Disposable {
     renameSync(this.join('.new'), this.join(name));
   }
 
+  remove(name: string): void {
+    rmSync(this.join(name));
+  }
+
   [Symbol.dispose](): void {
     rmSync(this.path, { recursive: true, force: true });
   }
@@ -65,11 +69,15 @@ export class ManualClock implements Clock {
     this.#time = target;
   }
 
-  /** Advances by `step` ms as often as the condition needs, in turns of the event loop. */
-  async advanceUntil(condition: () => boolean, step = 10): Promise<void> {
+  /**
+   * Until the condition holds, lets each timer fire in its turn that is at most `within` ms away when everything else has
+   * come to rest. Who reads a file has no timer: time stands still meanwhile.
+   */
+  async runUntil(condition: () => boolean, within: number): Promise<void> {
     await until(() => {
       if (condition()) return true;
-      this.advance(step);
+      const [next] = this.pending;
+      if (next !== undefined && next <= within) this.advance(next);
       return false;
     });
   }
