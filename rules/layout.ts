@@ -133,14 +133,14 @@ export function isDevice(text: string): boolean {
 /** How a device is written in an element: its name, or the bytes in hexadecimal of one that no interface of Berth's has. */
 export function deviceText(name: string): string {
   if (isDevice(name)) return name;
-  return `0x${Array.from(name, (character) => character.charCodeAt(0).toString(16).padStart(2, '0')).join('')}`;
+  return `hex:${Array.from(name, (character) => character.charCodeAt(0).toString(16).padStart(2, '0')).join('')}`;
 }
 
 /** Each character of the name is one byte. */
 function deviceName(text: string): string {
   if (isDevice(text)) return text;
-  if (!/^0x([0-9a-f]{2}){0,16}$/.test(text)) throw malformed('device', text);
-  const name = text.slice(2).replace(/../g, (digits) => String.fromCharCode(Number.parseInt(digits, 16)));
+  if (!/^hex:([0-9a-f]{2}){0,16}$/.test(text)) throw malformed('device', text);
+  const name = text.slice(4).replace(/../g, (digits) => String.fromCharCode(Number.parseInt(digits, 16)));
   if (deviceText(name) !== text) throw malformed('device', text);
   return name;
 }

@@ -2,6 +2,7 @@
  * Tells foreign changes of the ruleset from own ones by its generation, which every commit makes larger by one: whatever
  * cannot be explained by an own commit is foreign. Reads only; it knows nothing of what the ruleset holds.
  */
+import { Commits } from './commits.ts';
 import { RulesetGeneration } from './generation.ts';
 
 /** After so many foreign commits in between, a change is carried out whatever the generation is. */
@@ -10,14 +11,15 @@ const ATTEMPTS = 5;
 export class ForeignChanges implements Disposable {
   readonly #generation = new RulesetGeneration();
   readonly #listeners = new Set<() => void>();
-  readonly #pollMs: number;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #commits: Commits;
+  #listening = false;
   /** Every change up to this generation was own, seen by a read, or reported; undefined: not known. */
   #known: number | undefined;
   #paused = false;
 
-  constructor(pollMs: number) {
-    this.#pollMs = pollMs;
+  /** `gatherMs`: foreign commits within so long are reported as one. */
+  constructor(gatherMs: number) {
+    this.#commits = new Commits(gatherMs);
   }
 
   /** The generation now. Throws NETLINK_FAILED. */
@@ -31,17 +33,19 @@ export class ForeignChanges implements Disposable {
   }
 
   /** Runs an operation that may commit something itself: until it ends, a new generation means nothing. One at a time. */
-  async withoutPolling<T>(operation: () => Promise<T>): Promise<T> {
+  async withoutLooking<T>(operation: () => Promise<T>): Promise<T> {
     this.#paused = true;
     try {
       return await operation();
     } finally {
       this.#paused = false;
+      // What was committed meanwhile was told meanwhile.
+      if (this.#listening) this.#look();
     }
   }
 
   /**
-   * Runs one own commit, inside `withoutPolling`. `carryOut` gets the generation that it may rely on, and answers false when the ruleset had another
+   * Runs one own commit, inside `withoutLooking`. `carryOut` gets the generation that it may rely on, and answers false when the ruleset had another
    * one and nothing was done; it is then called again. Foreign changes before, between and after are reported at the end.
    */
   async commit(carryOut: (generation?: number) => Promise<boolean>): Promise<void> {
@@ -62,28 +66,25 @@ export class ForeignChanges implements Disposable {
     }
   }
 
-  /** Calls back after every foreign change, at the latest one poll later, until the signal aborts. */
+  /** Calls back after every foreign change until the signal aborts. */
   watch(onForeignChange: () => void, signal: AbortSignal): void {
     if (signal.aborted) return;
     const listener = () => onForeignChange();
     this.#listeners.add(listener);
-    this.#timer ??= setInterval(() => this.#poll(), this.#pollMs).unref();
-    signal.addEventListener('abort', () => this.#remove(listener), { once: true });
+    if (!this.#listening) this.#commits.listen(() => this.#look());
+    this.#listening = true;
+    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
+    // Before anybody listened nothing was told.
+    if (!this.#paused) this.#look();
   }
 
   [Symbol.dispose](): void {
-    for (const listener of this.#listeners) this.#remove(listener);
+    this.#listeners.clear();
+    this.#commits[Symbol.dispose]();
     this.#generation[Symbol.dispose]();
   }
 
-  #remove(listener: () => void): void {
-    this.#listeners.delete(listener);
-    if (this.#listeners.size > 0) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-  }
-
-  #poll(): void {
+  #look(): void {
     if (this.#paused) return;
     let now: number | undefined;
     try {

@@ -12,7 +12,7 @@ import { errnoName } from '../native/errno.ts';
 import { NLM_F_CREATE } from '../native/netlink.ts';
 import { type BatchCommand, BatchSocket, type Refusal } from './batch.ts';
 import { writeElement, writeKey } from './elementcodec.ts';
-import { encoding, notPermitted, type Transport } from './transport.ts';
+import { encoding, notPermitted, type Transport, translated } from './transport.ts';
 
 const NFT_MSG_NEWSETELEM = (10 << 8) | 12;
 const NFT_MSG_DELSETELEM = (10 << 8) | 14;
@@ -44,7 +44,9 @@ export class NetlinkTransport implements Transport, AsyncDisposable {
   async commit(change: ElementChange, generation?: number): Promise<boolean> {
     const commands = encoding(() => commandsOf(change));
     if (commands.length === 0) return true;
-    const refusal = await this.#socket.run(commands, generation);
+    const refusal = await this.#socket.run(commands, generation).catch((error: unknown) => {
+      throw translated(error);
+    });
     if (refusal === undefined) return true;
     if (refusal.errno === ERESTART && generation !== undefined) return false;
     if (refusal.errno === EPERM) throw notPermitted('nf_tables');

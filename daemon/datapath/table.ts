@@ -5,14 +5,14 @@
 import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
 import { RECREATION, redeclaration, SKELETON } from '../../rules/skeleton.ts';
 import { BerthError } from '../core/errors.ts';
-import { isErrno, SystemError } from '../native/errno.ts';
+import { isErrno } from '../native/errno.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../native/netlink.ts';
 import type { Datapath, Installed } from '../reconcile/ports.ts';
 import { readElements } from './dump.ts';
 import { ForeignChanges } from './foreignchanges.ts';
 import type { Nft } from './nft.ts';
 import { deviation, differences, objectsOf, readTableState, type TableState } from './tablestate.ts';
-import { notPermitted, type Transport } from './transport.ts';
+import { type Transport, translated } from './transport.ts';
 
 /** A read begins anew so often when the ruleset changes meanwhile. */
 const READ_ATTEMPTS = 10;
@@ -22,8 +22,8 @@ export interface TableOptions {
   readonly nft: Pick<Nft, 'run'>;
   /** Carries changes of elements into the kernel. */
   readonly transport: Transport;
-  /** How often the generation is looked at, ms, at least 1. */
-  readonly pollMs?: number;
+  /** Foreign commits within so long are reported as one, ms. */
+  readonly gatherMs?: number;
 }
 
 export class Table implements Datapath, AsyncDisposable {
@@ -35,11 +35,16 @@ export class Table implements Datapath, AsyncDisposable {
   #loaded: TableState | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Belongs to the network namespace that the thread is in. Throws SYSCALL_FAILED. */
+  /** Belongs to the network namespace that the thread is in. Throws NFT_UNAVAILABLE. */
   constructor(options: TableOptions) {
     this.#nft = options.nft;
     this.#transport = options.transport;
-    this.#foreign = new ForeignChanges(options.pollMs ?? 100);
+    try {
+      this.#foreign = new ForeignChanges(options.gatherMs ?? 20);
+    } catch (error) {
+      this.#socket[Symbol.dispose]();
+      throw translated(error);
+    }
   }
 
   read(): Promise<Installed> {
@@ -64,7 +69,7 @@ export class Table implements Datapath, AsyncDisposable {
   /** One operation at a time: netlink sockets carry one exchange, and own commits are told from foreign ones by counting. */
   #alone<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.#last
-      .then(() => this.#foreign.withoutPolling(operation))
+      .then(() => this.#foreign.withoutLooking(operation))
       .catch((error: unknown) => {
         throw translated(error);
       });
@@ -155,11 +160,4 @@ function isEqual(one: readonly Element[] | undefined, other: readonly Element[])
 
 function textOf({ value, comment }: Element): string {
   return `${value}\n${comment}`;
-}
-
-/** What went wrong below, in the codes of the interface. */
-function translated(error: unknown): unknown {
-  if (!(error instanceof SystemError)) return error;
-  if (error.errnoName === 'EPERM') return notPermitted('nf_tables', error);
-  return new BerthError('NFT_UNAVAILABLE', `the kernel's nf_tables cannot be used: ${error.message}`, { cause: error });
 }

@@ -2,6 +2,7 @@
 import type { ElementChange } from '../../rules/element.ts';
 import { MalformedElement } from '../../rules/layout.ts';
 import { BerthError } from '../core/errors.ts';
+import { SystemError } from '../native/errno.ts';
 
 export interface Transport {
   /** For logs and `berth doctor`: what it is and its version. */
@@ -14,12 +15,19 @@ export interface Transport {
   commit(change: ElementChange, generation?: number): Promise<boolean>;
 }
 
-/** What to do when nftables may not be changed. */
-const PRIVILEGES = 'run the agent as root with the capability NET_ADMIN in the network namespace of the node';
-
-/** The caller may not change the ruleset. */
+/** The caller may not change the ruleset, or not even read it. */
 export function notPermitted(how: string, cause?: unknown): BerthError {
-  return new BerthError('NFT_UNAVAILABLE', `${how}: operation not permitted: ${PRIVILEGES}`, { cause });
+  const remedy = 'run the agent as root with the capability NET_ADMIN in the network namespace of the node';
+  return new BerthError('NFT_UNAVAILABLE', `${how}: operation not permitted: ${remedy}`, { cause });
+}
+
+/** An error of the system calls below in the codes of the interface; every other one as it is. */
+export function translated(error: unknown): unknown {
+  if (!(error instanceof SystemError)) return error;
+  if (error.errnoName === 'EPERM') return notPermitted('nf_tables', error);
+  return new BerthError('NFT_UNAVAILABLE', `nf_tables of the kernel cannot be used: ${error.message}`, {
+    cause: error,
+  });
 }
 
 /** Runs a step that writes elements down; what is not of its set's form counts as refused, before the kernel saw it. */

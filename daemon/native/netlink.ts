@@ -157,6 +157,11 @@ export class NetlinkSocket implements Disposable, AsyncDisposable {
     setsockopt(this.#fd, 270 /* SOL_NETLINK */, 1 /* NETLINK_ADD_MEMBERSHIP */, group);
   }
 
+  /** Only datagrams that the program lets through are queued; in effect for multicast from then on. Throws SYSCALL_FAILED. */
+  attachFilter(program: Uint8Array): void {
+    setsockopt(this.#fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */, program);
+  }
+
   /**
    * Shows `visit` every message that waits, without blocking. Returns true when messages were lost (ENOBUFS): then
    * anything may have changed. Throws SYSCALL_FAILED.

@@ -5,7 +5,8 @@
  */
 import { isIPv6 } from 'node:net';
 import { isErrno } from '../native/errno.ts';
-import { bind, close, libcFunction, loadKoffi, setsockopt, socket } from '../native/libc.ts';
+import { BPF_RET_K, makeFilter } from '../native/filter.ts';
+import { bind, close, libcFunction, setsockopt, socket } from '../native/libc.ts';
 
 const AF_INET = 2;
 const AF_INET6 = 10;
@@ -16,8 +17,6 @@ const SO_RCVBUF = 8;
 const SO_ATTACH_FILTER = 26;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
-/** "Return 0 bytes of the packet": drop (Linux: Documentation/networking/filter.rst). */
-const BPF_RET_K = 0x06;
 
 // Made once: 10,000 reservations at a start would leave megabytes of garbage.
 const ZERO = new Uint8Array(4);
@@ -71,24 +70,12 @@ function hold(family: number, protocol: 'TCP' | 'UDP', port: number, address: Ui
 
 /** Before bind: not one datagram may be queued. The buffer is a second fence, the kernel raises 0 to its minimum. */
 function dropEverything(descriptor: number): void {
-  dropAll ??= makeDropAll();
+  dropAll ??= makeFilter([{ code: BPF_RET_K }]);
   setsockopt(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, dropAll);
   setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, ZERO);
 }
 
 let dropAll: Uint8Array | undefined;
-
-/** A `struct sock_fprog` { u16 len; struct sock_filter *filter } of one instruction, kept for the life of the process. */
-function makeDropAll(): Uint8Array {
-  const koffi = loadKoffi();
-  const program = koffi.alloc('uint64_t', 1);
-  const instruction = new Uint16Array(koffi.view(program, 8));
-  instruction.fill(0);
-  instruction[0] = BPF_RET_K;
-  const fprog = new BigUint64Array([0n, BigInt(koffi.address(program))]);
-  new Uint16Array(fprog.buffer)[0] = 1;
-  return new Uint8Array(fprog.buffer);
-}
 
 /** A `struct sockaddr_in` or `sockaddr_in6` of the wildcard address: family, port in network order, address. */
 function sockaddr(family: number): Uint8Array {

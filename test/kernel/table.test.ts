@@ -1,11 +1,15 @@
-import { type ChildProcess, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { BerthError } from '../../daemon/core/errors.ts';
+import { BatchSocket } from '../../daemon/datapath/batch.ts';
 import { NetlinkTransport } from '../../daemon/datapath/netlinktransport.ts';
 import { Nft } from '../../daemon/datapath/nft.ts';
 import { Table } from '../../daemon/datapath/table.ts';
 import type { Transport } from '../../daemon/datapath/transport.ts';
+import { AttributeWriter } from '../../daemon/native/attributes.ts';
+import { NLM_F_CREATE } from '../../daemon/native/netlink.ts';
 import type { Element, ElementChange } from '../../rules/element.ts';
 import { elementsOf, nodeElements } from '../../rules/elements.ts';
 import { SKELETON } from '../../rules/skeleton.ts';
@@ -17,6 +21,7 @@ node.stay();
 test.after.always(() => node[Symbol.dispose]());
 
 const NFT = '/usr/sbin/nft';
+const SCENARIO = fileURLToPath(new URL('table.scenario.ts', import.meta.url));
 let nft: Nft;
 test.before(async () => {
   nft = await Nft.find();
@@ -27,8 +32,14 @@ function foreign(commands: string): void {
   execFileSync(NFT, ['-f', '-'], { input: `${commands}\n`, stdio: 'pipe' });
 }
 
+/** The table without its elements, its sets and chains in a fixed order. */
 function listing(): string {
-  return execFileSync(NFT, ['-s', '-t', 'list', 'table', 'inet', 'berth'], { encoding: 'utf8' });
+  const text = execFileSync(NFT, ['-s', '-t', 'list', 'table', 'inet', 'berth'], { encoding: 'utf8' });
+  return text
+    .split(/\n(?=\t(?:map|set|chain) )|\n}/)
+    .map((part) => part.trim())
+    .sort()
+    .join('\n');
 }
 
 foreign(SKELETON);
@@ -41,7 +52,7 @@ interface Agent extends AsyncDisposable {
 /** One agent's view of the table; `wrap` may put something around its way into the kernel. */
 function agent(wrap: (transport: Transport) => Transport = (transport) => transport): Agent {
   const netlink = new NetlinkTransport();
-  const table = new Table({ nft, transport: wrap(netlink), pollMs: 5 });
+  const table = new Table({ nft, transport: wrap(netlink), gatherMs: 5 });
   return {
     table,
     async [Symbol.asyncDispose]() {
@@ -134,8 +145,8 @@ const damages: readonly (readonly [string, string, RegExp])[] = [
   ],
   [
     'a chain without a hook gets one',
-    'flush ruleset; table inet berth { chain near { type filter hook forward priority 0; policy drop; }; }',
-    /made anew/,
+    'flush chain inet berth post4; flush chain inet berth post6; flush chain inet berth near; delete chain inet berth near; add chain inet berth near { type filter hook forward priority 0; policy drop; }',
+    /chain near/,
   ],
   ['the table is deleted', 'delete table inet berth', /the table was deleted/],
   ['the ruleset is flushed', 'flush ruleset', /the table was deleted/],
@@ -185,7 +196,9 @@ test.serial('V6: when the set of limited ports was lost, no mapping comes back w
 test.serial('I3: a table with a name that nft cannot write is made anew', async (t) => {
   await using one = await standing();
   await one.table.read();
-  foreign('add chain inet berth "a b"');
+  using socket = new BatchSocket();
+  const body = new AttributeWriter(Uint8Array.of(1, 0, 0, 0)).text(1, 'berth').text(3, 'a b').body();
+  t.is(await socket.run([{ type: (10 << 8) | 3 /* NFT_MSG_NEWCHAIN */, flags: NLM_F_CREATE, body }]), undefined);
   t.regex((await one.table.read()).repaired, /cannot write/);
   t.is(listing(), REFERENCE);
 });
@@ -201,7 +214,7 @@ test.serial('foreign elements are read, whatever they are, and can be removed', 
     'allow4 tcp-udp . 1-2 . 10.0.0.1-10.0.0.9',
     'any4 * : 10.0.0.1 . 80',
     'any4 1 . 1 : 10.0.0.1 . 80 # ?',
-    'samedev 0x612062 . 0x633a64',
+    'samedev hex:612062 . hex:633a64',
   ]);
   await one.table.apply({ remove: found, add: [] });
   t.deepEqual(await lines(one.table), LINES);
@@ -299,11 +312,9 @@ for (const [title, around] of moments) {
 
 test.serial('a ruleset that never rests is read, and changed, all the same', async (t) => {
   await using one = await standing();
-  const busy: ChildProcess = node.spawn('bash', [
-    '-c',
-    `while :; do printf 'add table inet other\\ndelete table inet other\\n%.0s' {1..50}; done | ${NFT} -i >/dev/null`,
-  ]);
+  const busy = node.node(SCENARIO, ['churn']);
   t.teardown(() => busy.kill('SIGKILL'));
+  await until(() => /table inet churn/.test(execFileSync(NFT, ['list', 'tables'], { encoding: 'utf8' })), 'it churns');
   for (let round = 0; round < 10; round++) {
     t.deepEqual(await lines(one.table), LINES);
     await one.table.apply({ remove: ELEMENTS, add: [] });
@@ -337,19 +348,7 @@ test.serial('no descriptor is left behind', async (t) => {
 });
 
 test.serial('without the privilege the table is unavailable, and the message says what is needed', async (t) => {
-  const script = `
-    import { Nft } from './daemon/datapath/nft.ts';
-    import { NetlinkTransport } from './daemon/datapath/netlinktransport.ts';
-    import { Table } from './daemon/datapath/table.ts';
-    const nft = await Nft.find();
-    const transport = new NetlinkTransport();
-    const change = { remove: [], add: [{ set: 'udpany', key: '1', value: '', comment: '' }] };
-    const table = new Table({ nft, transport });
-    for (const attempt of [table.read(), table.apply(change), transport.commit(change), nft.commit(change)]) {
-      console.log(await attempt.catch((error) => error.code + ' ' + error.message));
-    }
-    process.exit();`;
-  const args = ['--reuid=65534', '--clear-groups', process.execPath, '--input-type=module', '-e', script];
+  const args = ['--reuid=65534', '--clear-groups', process.execPath, SCENARIO, 'refused'];
   const answers = node.run('setpriv', args).trim().split('\n');
   t.is(answers.length, 4);
   for (const answer of answers) t.regex(answer, /^NFT_UNAVAILABLE .*NET_ADMIN/);

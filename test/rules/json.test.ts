@@ -88,6 +88,8 @@ const hostile: readonly (readonly [string, Partial<Element>])[] = [
   ['an address of the other family', { value: 'fd00::5 . 8080' }],
   ['a range as a value', { value: '10.244.0.0/24 . 8080' }],
   ['the catch-all', { key: '*' }],
+  ['a device name with a wildcard', { set: 'samedev', key: 'eth* . eth*', value: '' }],
+  ['a device name as bytes', { set: 'samedev', key: 'hex:612062 . hex:612062', value: '' }],
   ['a set that does not exist', { set: 'evil' as 'any4' }],
   ['a set named like a property of every object', { set: '__proto__' as 'any4' }],
 ];
