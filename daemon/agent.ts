@@ -7,6 +7,7 @@ import { messageOf } from './core/errors.ts';
 import { formatRanges, poolSize } from './core/pool.ts';
 import { MappingRegistry, registryOfNode } from './core/registry.ts';
 import { ConntrackFlows } from './datapath/flows.ts';
+import { readHost } from './datapath/host.ts';
 import { NetlinkTransport } from './datapath/netlinktransport.ts';
 import { NodeNetwork } from './datapath/network.ts';
 import { Nft } from './datapath/nft.ts';
@@ -15,6 +16,7 @@ import { DirectorySource } from './kube/directory.ts';
 import { DirectoryPublisher } from './kube/status.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
+import { hostWarnings, nodePassages } from './ops/doctor/hostfindings.ts';
 import { protectFromEphemeral } from './ops/ephemeral.ts';
 import { Health } from './ops/health.ts';
 import { serveHttp } from './ops/http.ts';
@@ -26,7 +28,7 @@ import { watchPools } from './ops/poolwatch.ts';
 import { fanOut, LogRecorder } from './ops/recorder.ts';
 import { StateFile } from './ops/statefile.ts';
 import { Loop } from './reconcile/loop.ts';
-import type { Recorder, World } from './reconcile/ports.ts';
+import type { Network, Recorder, World } from './reconcile/ports.ts';
 import { checkDescriptors } from './reserve/descriptors.ts';
 import { SocketReserver } from './reserve/reserver.ts';
 import { serve } from './rpc/server.ts';
@@ -88,6 +90,7 @@ export async function runAgent(
     using network = new NodeNetwork(
       options.hostAddresses === undefined ? {} : { hostAddresses: options.hostAddresses },
     );
+    await warnOfHost(network, warn);
     const publisher = new DirectoryPublisher(options.pods.path, {
       clock: systemClock,
       random: Math.random,
@@ -140,6 +143,17 @@ export async function runAgent(
   } finally {
     stop.abort();
     reserver[Symbol.dispose]();
+  }
+}
+
+/** Says where mappings cannot work, or not for every client: nothing else would tell. */
+async function warnOfHost(network: Network, warn: (message: string) => void): Promise<void> {
+  try {
+    const addresses = network.addresses();
+    const host = await readHost({ addresses, passages: nodePassages(addresses) });
+    for (const message of hostWarnings(host)) warn(message);
+  } catch (error) {
+    warn(`the host could not be examined: ${messageOf(error)}`);
   }
 }
 

@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   list: { summary: 'list the live mappings', run: (argv, signal) => client('list', argv, signal) },
   get: { summary: 'tell where a pod can be reached', run: (argv, signal) => client('get', argv, signal) },
   watch: { summary: 'follow the mappings as they change', run: (argv, signal) => client('watch', argv, signal) },
+  doctor: { summary: 'find out why a pod cannot be reached', run: doctor },
 };
 
 const HELP = `berth ${VERSION}: host ports for pods, allocated on the node
@@ -43,6 +44,17 @@ async function agent(argv: readonly string[], signal: AbortSignal): Promise<numb
   const { runAgent } = await import('./agent.ts');
   await runAgent(command.options, signal);
   return 0;
+}
+
+async function doctor(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { readDoctorOptions } = await import('./ops/doctor/options.ts');
+  const command = readDoctorOptions({ argv, env: process.env }, hostname());
+  if (command.kind === 'help') {
+    process.stdout.write(command.text);
+    return 0;
+  }
+  const { runDoctor } = await import('./doctor.ts');
+  return runDoctor(command.options, { stdout: process.stdout, stderr: process.stderr, signal });
 }
 
 async function client(name: 'list' | 'get' | 'watch', argv: readonly string[], signal: AbortSignal): Promise<number> {

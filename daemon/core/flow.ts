@@ -24,6 +24,8 @@ export interface FormerTarget {
   readonly hostPort: number;
   readonly size: number;
   readonly containerPort: number;
+  /** The node's address that alone was meant; absent: any address. */
+  readonly hostIP?: string;
   /** Absent after a crash, when the addresses are no longer known. */
   readonly podIPs?: readonly string[];
 }
@@ -32,6 +34,8 @@ export interface FormerTarget {
 export interface FlowTruth {
   /** The mapping that is live for this destination, undefined when there is none. */
   mapping(protocol: Protocol, destination: string, port: number): Mapping | undefined;
+  /** Its rule stands in the kernel. A wanted mapping whose rule was refused keeps the flows that it has, and gets no others. */
+  stands(mapping: Mapping): boolean;
   /** Mappings that have ended and whose flows were not cleaned yet. */
   readonly former: readonly FormerTarget[];
   /** An address of the node, 127.0.0.0/8 included. */
@@ -49,7 +53,7 @@ export function disagrees(flow: Flow, truth: FlowTruth): boolean {
   const mapping = truth.mapping(flow.protocol, flow.destination, flow.port);
   if (mapping === undefined) return translated && truth.former.some((former) => wasTarget(flow, former));
   const allowed = isAllowed(flow, mapping, truth);
-  if (!translated) return allowed;
+  if (!translated) return allowed && truth.stands(mapping);
   const expectedPort = mapping.containerPort + flow.port - mapping.hostPort;
   if (!mapping.podIPs.includes(flow.replySource) || flow.replyPort !== expectedPort) return true;
   return !allowed;
@@ -59,6 +63,7 @@ function wasTarget(flow: Flow, former: FormerTarget): boolean {
   const offset = flow.port - former.hostPort;
   return (
     flow.protocol === former.protocol &&
+    (former.hostIP === undefined || former.hostIP === flow.destination) &&
     offset >= 0 &&
     offset < former.size &&
     flow.replyPort === former.containerPort + offset &&

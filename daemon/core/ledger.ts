@@ -100,7 +100,8 @@ export class Ledger {
   countIn(pool: string, namespace: string): number {
     let count = 0;
     for (const grants of this.#grants.values()) {
-      for (const grant of grants.values()) if (grant.pool === pool && grant.namespace === namespace) count += grant.size;
+      for (const grant of grants.values())
+        if (grant.pool === pool && grant.namespace === namespace) count += grant.size;
     }
     return count;
   }
@@ -128,7 +129,8 @@ export class Ledger {
       for (const protocol of wanted.protocols) {
         const holder = this.holder(protocol, number);
         if (holder !== undefined && !(sameName(holder, wanted.pod) && closing(holder))) return false;
-        if (this.#quarantine.holds(numberKey(protocol, number), wanted.pod, now, wanted.pool.quarantineMs)) return false;
+        if (this.#quarantine.holds(numberKey(protocol, number), wanted.pod, now, wanted.pool.quarantineMs))
+          return false;
       }
     }
     return true;

@@ -1,6 +1,6 @@
 /** What a pod's life cycle and addresses mean for its mappings. Pure. */
 import { classifyAddress, parseAddress } from './address.ts';
-import { MAPPINGS, PROMISE_PREFIX } from './annotation.ts';
+import { GALAXY, MAPPINGS, PORTS, PROMISE_PREFIX } from './annotation.ts';
 import type { Family, Pod } from './vocabulary.ts';
 
 /**
@@ -38,7 +38,15 @@ export function isNewer(one: Pod, other: Pod): boolean {
   return one.createdAt === other.createdAt ? one.uid > other.uid : one.createdAt > other.createdAt;
 }
 
-/** Annotations that only Berth writes stand on the pod. */
+/** The pod asks for host ports, rightly or not. */
+export function optsIn(pod: Pod): boolean {
+  return Object.hasOwn(pod.annotations, PORTS) || Object.hasOwn(pod.annotations, GALAXY);
+}
+
+/** Something that only Berth writes stands on the pod. */
 export function carriesResults(pod: Pod): boolean {
-  return Object.keys(pod.annotations).some((key) => key === MAPPINGS || key.startsWith(PROMISE_PREFIX));
+  return (
+    pod.conditioned === true ||
+    Object.keys(pod.annotations).some((key) => key === MAPPINGS || key.startsWith(PROMISE_PREFIX))
+  );
 }

@@ -43,6 +43,8 @@ export interface Pod extends PodRef {
   /** `status.podIPs` as they stand there: nothing has been checked. */
   readonly podIPs: readonly string[];
   readonly ports: readonly ContainerPort[];
+  /** The condition `berth.dev/PortsMapped` stands on the pod, whatever it says; absent: it does not, or that is not known. */
+  readonly conditioned?: boolean;
   /** `metadata.creationTimestamp` in ms since the epoch, 0 when unknown: tells which of two pods is the newer. */
   readonly createdAt: number;
 }

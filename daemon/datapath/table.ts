@@ -41,9 +41,19 @@ export class Table implements Datapath, AsyncDisposable {
     this.#transport = options.transport;
     try {
       this.#foreign = new ForeignChanges(options.gatherMs ?? 20);
+      this.#requirePermission();
     } catch (error) {
       this.#socket[Symbol.dispose]();
       throw translated(error);
+    }
+  }
+
+  /** What may not be asked now never may be: a process gets no capability later. Everything else may heal. */
+  #requirePermission(): void {
+    try {
+      this.#foreign.generation();
+    } catch (error) {
+      if (isErrno(error, 'EPERM')) throw error;
     }
   }
 

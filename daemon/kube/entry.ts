@@ -86,5 +86,7 @@ async function isVanished(path: string): Promise<boolean> {
 async function overlaid(directory: string, manifest: Pod): Promise<Pod> {
   // A status that cannot be read is written anew; it must not be in the way of the pod.
   const status = await readStatus(statusPath(directory, manifest)).catch(() => undefined);
-  return status?.uid === manifest.uid ? withAnnotations(manifest, status.annotations) : manifest;
+  if (status?.uid !== manifest.uid) return manifest;
+  const pod = withAnnotations(manifest, status.annotations);
+  return status.conditions.length > 0 ? { ...pod, conditioned: true } : pod;
 }

@@ -3,7 +3,7 @@ import type { PoolConfig } from '../core/pool.ts';
 import { quoted } from '../core/text.ts';
 import { helpText } from './help.ts';
 import { readOptions } from './options.ts';
-import type { OptionTable, Origins, Sources, Values } from './optiontable.ts';
+import type { OptionTable, Sources, Values } from './optiontable.ts';
 import { parsePools, parsePoolTexts, readPoolsFile, refuseNodePorts } from './pools.ts';
 import * as value from './values.ts';
 
@@ -19,7 +19,7 @@ const MAX_SOCKET_PATH = 101;
 const DEFAULT_POOL = 'default=20000-29999';
 
 /** Kubernetes knows a node under its host name in lower case, unless it was told otherwise. */
-function agentTable(hostname: string) {
+export function agentTable(hostname: string) {
   return {
     pods: {
       type: 'string',
@@ -163,7 +163,11 @@ export function readAgentOptions(sources: Sources, hostname: string): AgentComma
 
 const ABOUT = 'Runs on every node: gives host ports to the pods of the node that ask for them.';
 
-function choosePools({ pools, poolsFile }: Values<AgentTable>, origins: Origins<AgentTable>): readonly PoolConfig[] {
+/** The pools, from wherever they are given. Throws CONFIG_INVALID. */
+export function choosePools(
+  { pools, poolsFile }: Pick<Values<AgentTable>, 'pools' | 'poolsFile'>,
+  origins: { get(key: 'pools' | 'poolsFile'): string | undefined },
+): readonly PoolConfig[] {
   if (poolsFile === undefined) return pools ?? parsePoolTexts([DEFAULT_POOL]);
   if (pools !== undefined) {
     throw value.invalid(

@@ -92,6 +92,13 @@ export function protectFromEphemeral(pools: readonly PortRange[], root = '/proc/
   }
 }
 
+/** The ranges of the pools that the kernel may take an ephemeral port from, as things stand. Throws what reading a file throws. */
+export function unprotectedRanges(pools: readonly PortRange[], root = '/proc/sys'): readonly PortRange[] {
+  const ephemeral = parseEphemeral(readSetting(join(root, 'net/ipv4/ip_local_port_range')));
+  const standing = mergeRanges(parseRanges(readSetting(join(root, 'net/ipv4/ip_local_reserved_ports'))));
+  return overlapping(pools, ephemeral).filter((range) => countOutside(range, standing) > 0);
+}
+
 function warningOf(ranges: readonly PortRange[], why: string): string {
   const list = formatRanges(mergeRanges(ranges));
   return (

@@ -2,19 +2,10 @@
  * One agent a node: an exclusive flock(2) on `<stateDir>/lock`, taken before anything else is touched. The kernel gives it
  * back when the process dies, however it dies. The file is never removed: another process may hold a lock on it by then.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { makeDirectory } from '../native/directory.ts';
 import { flock } from '../native/libc.ts';
 import { stateUnusable } from './statedir.ts';
 
@@ -64,7 +55,7 @@ type Attempt =
 function attempt(stateDir: string, path: string): Attempt {
   let file: number | undefined;
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    makeDirectory(stateDir, 0o700);
     file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     if (flock(file) && isAt(file, path)) {
       writePid(file);

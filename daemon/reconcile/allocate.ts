@@ -6,7 +6,7 @@ import { type Ledger, portKey, type Wanted } from '../core/ledger.ts';
 import { formatRanges, type PoolConfig } from '../core/pool.ts';
 import type { Grant } from '../core/state.ts';
 import { containerPortOf, type Unit } from '../core/unit.ts';
-import { podLabel, type PortRequest, type Problem, type Protocol, type Reservation } from '../core/vocabulary.ts';
+import { type PortRequest, type Problem, type Protocol, podLabel, type Reservation } from '../core/vocabulary.ts';
 import type { Demand } from './demand.ts';
 import type { Clock, Reserver } from './ports.ts';
 
@@ -106,7 +106,11 @@ export class Allocator {
   #granted(demand: Demand, unit: Unit): boolean {
     return unit.requests.every((request) => {
       const grant = this.#ledger.grantsOf(demand.pod.uid).get(portKey(request));
-      return grant !== undefined && fits(grant, demand, unit, request) && grant.hostPort === this.#firstGrant(demand, unit)?.hostPort;
+      return (
+        grant !== undefined &&
+        fits(grant, demand, unit, request) &&
+        grant.hostPort === this.#firstGrant(demand, unit)?.hostPort
+      );
     });
   }
 
@@ -169,7 +173,12 @@ export class Allocator {
       unavailable = outcome;
       break;
     }
-    return { kind: 'none', problem: nothingFound(demand, unit, unavailable), sawBusy: sawBusy || unavailable !== undefined, tried };
+    return {
+      kind: 'none',
+      problem: nothingFound(demand, unit, unavailable),
+      sawBusy: sawBusy || unavailable !== undefined,
+      tried,
+    };
   }
 
   /** Numbers in the order in which they are tried: the pair's, the pod's former, the annotation's, the rest. */
@@ -279,13 +288,19 @@ function overlaps(unit: Unit, first: number, picked: ReadonlyMap<Unit, number>):
 function nothingFound(demand: Demand, unit: Unit, unavailable: string | undefined): Problem {
   const pool = demand.pool as PoolConfig;
   const where = `pod ${podLabel(demand.pod)}: port ${unit.requests.map((one) => `"${one.name}" (${one.protocol})`).join(' and ')}`;
-  if (unavailable !== undefined) return { reason: 'PoolExhausted', message: `${where}: no host port can be reserved: ${unavailable}` };
+  if (unavailable !== undefined)
+    return { reason: 'PoolExhausted', message: `${where}: no host port can be reserved: ${unavailable}` };
   const ranges = formatRanges(pool.ranges);
   if (unit.exact !== undefined) {
     const block = formatRanges([{ first: unit.exact, last: unit.exact + unit.size - 1 }]);
-    const inside = pool.ranges.some((range) => (unit.exact as number) >= range.first && (unit.exact as number) + unit.size - 1 <= range.last);
+    const inside = pool.ranges.some(
+      (range) => (unit.exact as number) >= range.first && (unit.exact as number) + unit.size - 1 <= range.last,
+    );
     return inside
-      ? { reason: 'PortConflict', message: `${where}: ${block} is not free on this node; the pod gets it when it is, or name other numbers` }
+      ? {
+          reason: 'PortConflict',
+          message: `${where}: ${block} is not free on this node; the pod gets it when it is, or name other numbers`,
+        }
       : {
           reason: 'InvalidPortRequest',
           message: `${where}: ${block} does not lie in pool "${pool.name}" (${ranges}); name numbers of the pool, or another pool with berth.dev/pool`,

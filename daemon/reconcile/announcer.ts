@@ -3,9 +3,15 @@
  * after each step and passes on what is new; it decides nothing.
  */
 import { GALAXY, MAPPINGS } from '../core/annotation.ts';
-import { carriesResults } from '../core/podstate.ts';
+import { carriesResults, optsIn } from '../core/podstate.ts';
+import {
+  conditionMapped,
+  conditionProblem,
+  galaxyAnnotation,
+  mappingsAnnotation,
+  promiseAnnotations,
+} from '../core/result.ts';
 import { printable } from '../core/text.ts';
-import { conditionMapped, conditionProblem, galaxyAnnotation, mappingsAnnotation, promiseAnnotations } from '../core/result.ts';
 import type { Family, Mapping, NodeAddress, Pod, PodEvent, PodRef, PodResult, Problem } from '../core/vocabulary.ts';
 import { podLabel } from '../core/vocabulary.ts';
 import { mappingKey } from './plan.ts';
@@ -18,13 +24,23 @@ export interface Live {
   readonly since: number;
 }
 
+/** What a pod's result is made of. */
+interface Ground {
+  readonly pod: Pod;
+  readonly asked: boolean;
+  readonly promised: readonly Mapping[];
+  readonly problem: Problem | undefined;
+  readonly live: readonly Mapping[];
+  readonly addresses: readonly NodeAddress[];
+}
+
 export class Announcer {
   readonly #registry: Registry;
   readonly #publisher: Publisher;
   readonly #recorder: Recorder;
   readonly #clock: Clock;
   readonly #live = new Map<string, Live>();
-  readonly #told = new Map<string, { readonly pod: Pod; readonly text: string }>();
+  readonly #told = new Map<string, { readonly ground: Ground; readonly text: string }>();
   readonly #problems = new Map<string, Problem>();
   readonly #warned = { told: new Set<string>(), seen: new Set<string>() };
 
@@ -76,25 +92,44 @@ export class Announcer {
 
   mappedEvent(pod: Pod, mappings: readonly Mapping[]): void {
     const ports = mappings.map((one) => `${one.name} ${numbers(one)}/${one.protocol} -> ${one.containerPort}`);
-    this.#publisher.event(pod, { type: 'Normal', reason: 'PortsMapped', message: printable(`mapped ${ports.join(', ')}`, 1024) });
+    this.#publisher.event(pod, {
+      type: 'Normal',
+      reason: 'PortsMapped',
+      message: printable(`mapped ${ports.join(', ')}`, 1024),
+    });
   }
 
   releasedEvent(pod: Pod): void {
-    this.#publisher.event(pod, { type: 'Normal', reason: 'PortsReleased', message: 'the host ports of the pod were released' });
+    this.#publisher.event(pod, {
+      type: 'Normal',
+      reason: 'PortsReleased',
+      message: 'the host ports of the pod were released',
+    });
   }
 
   /** Tells the pod where it stands. Only what is new is passed on. */
   tell(standing: PodStanding, addresses: readonly NodeAddress[]): void {
     const { pod, problem } = standing;
     this.#tellProblem(pod, problem);
-    const result = this.#resultOf(standing, addresses);
+    const live = standing.promised.filter((mapping) => this.#live.get(mappingKey(mapping))?.mapping === mapping);
+    const ground: Ground = {
+      pod,
+      asked: standing.demand !== undefined,
+      promised: standing.promised,
+      problem,
+      live,
+      addresses,
+    };
+    const told = this.#told.get(pod.uid);
+    // Most pods stand in most passes where they stood: writing out what they know would be half of the pass.
+    if (told !== undefined && sameGround(told.ground, ground)) return;
+    const result = this.#resultOf(standing, live, addresses);
     if (result === undefined) {
-      if (!this.#told.has(pod.uid) && !carriesResults(pod)) return;
+      if (told === undefined && !carriesResults(pod) && !optsIn(pod)) return;
     }
     const text = JSON.stringify(result ?? {});
-    const told = this.#told.get(pod.uid);
-    if (told?.text === text && told.pod === pod) return;
-    this.#told.set(pod.uid, { pod, text });
+    this.#told.set(pod.uid, { ground, text });
+    if (told?.text === text && told.ground.pod === pod) return;
     this.#publisher.publish(pod, result ?? { annotations: {} });
   }
 
@@ -119,17 +154,22 @@ export class Announcer {
   }
 
   /** Undefined: nothing of Berth's stands on the pod. */
-  #resultOf({ pod, demand, promised, problem }: PodStanding, addresses: readonly NodeAddress[]): PodResult | undefined {
+  #resultOf(
+    { pod, demand, promised, problem }: PodStanding,
+    live: readonly Mapping[],
+    addresses: readonly NodeAddress[],
+  ): PodResult | undefined {
     const galaxyAsked = Object.hasOwn(pod.annotations, GALAXY);
     if (demand === undefined) {
       if (problem === undefined) return undefined;
       return { annotations: galaxyAsked ? { [GALAXY]: '' } : {}, condition: conditionProblem(problem) };
     }
-    const live = promised.filter((mapping) => this.#live.get(mappingKey(mapping))?.mapping === mapping);
-    const mapped = problem === undefined && live.length === promised.length && (live.length > 0 || demand.units.length === 0);
+    const mapped =
+      problem === undefined && live.length === promised.length && (live.length > 0 || demand.units.length === 0);
     const annotations: Record<string, string> = {};
     if (demand.request.berth) {
-      const nodeIPs = (family: Family) => addresses.filter((one) => one.family === family).map(({ address }) => address);
+      const nodeIPs = (family: Family) =>
+        addresses.filter((one) => one.family === family).map(({ address }) => address);
       Object.assign(annotations, promiseAnnotations(promised));
       if (live.length > 0) annotations[MAPPINGS] = mappingsAnnotation(live, nodeIPs);
     }
@@ -140,6 +180,23 @@ export class Announcer {
     const message = `pod ${podLabel(pod)}: the host ports are reserved; they are mapped when the pod has an address`;
     return { annotations, condition: { status: 'False', reason: 'PodIPPending', message } };
   }
+}
+
+/** Pods, their requests and mappings are immutable, so that the same objects make the same result. */
+function sameGround(one: Ground, other: Ground): boolean {
+  return (
+    one.pod === other.pod &&
+    one.asked === other.asked &&
+    one.addresses === other.addresses &&
+    one.problem?.reason === other.problem?.reason &&
+    one.problem?.message === other.problem?.message &&
+    sameObjects(one.promised, other.promised) &&
+    sameObjects(one.live, other.live)
+  );
+}
+
+function sameObjects(one: readonly Mapping[], other: readonly Mapping[]): boolean {
+  return one.length === other.length && one.every((mapping, index) => mapping === other[index]);
 }
 
 function numbers({ hostPort, size }: Mapping): string {

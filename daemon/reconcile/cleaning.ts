@@ -39,12 +39,19 @@ export class Cleaning {
     for (const one of former) this.#former.set(keyOf(one), one);
   }
 
-  /** Deletes the flows that disagree. False when that failed and announcing should wait for another try. */
-  async run(standing: readonly Mapping[], isNodeAddress: (address: string) => boolean): Promise<boolean> {
+  /**
+   * Deletes the flows that disagree with the wanted mappings, of which some may have no rule (`stands`). False when that failed
+   * and announcing should wait for another try.
+   */
+  async run(
+    wanted: readonly Mapping[],
+    stands: (mapping: Mapping) => boolean,
+    isNodeAddress: (address: string) => boolean,
+  ): Promise<boolean> {
     if (!this.due) return true;
     const ports = this.#everything ? 'all' : [...this.#ports.values()];
     const began = this.#clock.monotonic();
-    const truth = flowTruth(standing, ports, [...this.#former.values()], isNodeAddress);
+    const truth = flowTruth(wanted, ports, [...this.#former.values()], isNodeAddress, stands);
     try {
       const deleted = await this.#flows.purge(ports, (flow) => disagrees(flow, truth));
       this.#recorder.record({ kind: 'flows', deleted, ms: this.#clock.monotonic() - began });
@@ -62,8 +69,8 @@ export class Cleaning {
   }
 }
 
-function keyOf({ protocol, hostPort, size, containerPort, podIPs }: FormerTarget): string {
-  return [protocol, hostPort, size, containerPort, ...(podIPs ?? ['any'])].join(' ');
+function keyOf({ protocol, hostPort, size, hostIP, containerPort, podIPs }: FormerTarget): string {
+  return [protocol, hostPort, size, hostIP, containerPort, ...(podIPs ?? ['any'])].join(' ');
 }
 
 function asError(error: unknown): Error {

@@ -2,10 +2,11 @@
  * Carries a change of elements into the kernel so that one refused element delays no other pod (I8): all in one
  * transaction; refused, the table is read again and the difference made anew; refused twice, one transaction a pod.
  */
-import { elementsOnce } from './plan.ts';
+
 import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
 import { BerthError } from '../core/errors.ts';
 import type { Mapping } from '../core/vocabulary.ts';
+import { elementsOnce } from './plan.ts';
 import type { Datapath } from './ports.ts';
 
 export interface Commit {
@@ -33,14 +34,23 @@ export async function commit(
   if ((await attempt(datapath, second)) === undefined) return { change: second, reread: true, refused: none };
   const refused = new Map<string, Error>();
   const done: { remove: Element[]; add: Element[] } = { remove: [], add: [] };
-  for (const batch of batches(second, wanted)) {
+  const carry = async (batch: ElementChange): Promise<Error | undefined> => {
     const error = await attempt(datapath, batch);
-    if (error === undefined) {
-      done.remove.push(...batch.remove);
-      done.add.push(...batch.add);
-    } else {
-      for (const element of [...batch.remove, ...batch.add]) refused.set(elementId(element), error);
-    }
+    if (error !== undefined) return error;
+    done.remove.push(...batch.remove);
+    done.add.push(...batch.add);
+    return undefined;
+  };
+  for (const batch of batches(second, wanted)) {
+    const error = await carry(batch);
+    if (error === undefined) continue;
+    // What is to go leads to an address that may be another pod's by now: it goes even if nothing can take its place.
+    const alone = batch.remove.length > 0 && batch.add.length > 0;
+    const stays =
+      alone && (await carry({ remove: batch.remove, add: [] })) === undefined
+        ? batch.add
+        : [...batch.remove, ...batch.add];
+    for (const element of stays) refused.set(elementId(element), error);
   }
   return { change: done, reread: true, refused };
 }

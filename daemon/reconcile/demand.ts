@@ -7,7 +7,14 @@ import { type PodAddresses, podAddresses } from '../core/podstate.ts';
 import { type PoolConfig, poolOnNode, requestedPorts } from '../core/pool.ts';
 import { parsePodRequest } from '../core/request.ts';
 import { type Unit, unitsOf } from '../core/unit.ts';
-import { type HostIPSelector, type NodeAddress, type Pod, type PodRequest, type Problem, podLabel } from '../core/vocabulary.ts';
+import {
+  type HostIPSelector,
+  type NodeAddress,
+  type Pod,
+  type PodRequest,
+  type Problem,
+  podLabel,
+} from '../core/vocabulary.ts';
 
 /** The node as a pod's request meets it. */
 export interface NodeView {
@@ -125,7 +132,8 @@ function resolveHostIP(
   node: NodeView,
 ): { readonly hostIP?: string; readonly problem?: Problem } {
   const candidates = node.addresses.map(({ address }) => address);
-  const permitted = (address: string) => pool?.hostIPs === undefined || pool.hostIPs.some((cidr) => containsAddress(cidr, address));
+  const permitted = (address: string) =>
+    pool?.hostIPs === undefined || pool.hostIPs.some((cidr) => containsAddress(cidr, address));
   const { hostIP } = request;
   if (hostIP === undefined) {
     if (pool?.hostIPs === undefined) return {};

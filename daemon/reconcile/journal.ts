@@ -52,7 +52,9 @@ export class Journal {
     const { promise: patience, resolve } = Promise.withResolvers<void>();
     const cancel = this.#world.clock.after(PATIENCE_MS, () => {
       this.#overdue = true;
-      this.#fail(new BerthError('STATE_UNUSABLE', `the state file was not written within ${PATIENCE_MS} ms: the disk is slow`));
+      this.#fail(
+        new BerthError('STATE_UNUSABLE', `the state file was not written within ${PATIENCE_MS} ms: the disk is slow`),
+      );
       resolve();
     });
     await Promise.race([saving, patience]);

@@ -9,7 +9,7 @@ import { elementsOnce, type Plan, plan } from './plan.ts';
 import type { Clock, Datapath, Recorder } from './ports.ts';
 import { Refusals } from './refusals.ts';
 
-/** How soon a refused change that belongs to no wanted mapping is tried again, in ms. */
+/** How soon the table is looked at again after it was healed, or a change that belongs to no mapping was refused, in ms. */
 const RETRY_MS = 1_000;
 
 export class Kernel {
@@ -23,7 +23,8 @@ export class Kernel {
   readonly #refusals = new Refusals();
   /** What was to be removed for these ports (comments of elements) was refused, and may stand. */
   #stuck: ReadonlySet<string> = new Set();
-  #stuckUntil: number | undefined;
+  /** When the table is to be looked at again. */
+  #againAt: number | undefined;
 
   constructor(datapath: Datapath, recorder: Recorder, clock: Clock) {
     this.#datapath = datapath;
@@ -82,10 +83,10 @@ export class Kernel {
     return this.#stuck.has(`${of.uid}/${of.name}`);
   }
 
-  /** The earliest monotonic time at which something that was refused is to be tried again. */
+  /** The earliest monotonic time at which something is to be tried again, or looked at again. */
   get retryAt(): number | undefined {
     const { retryAt } = this.#refusals;
-    return this.#stuckUntil === undefined ? retryAt : Math.min(this.#stuckUntil, retryAt ?? this.#stuckUntil);
+    return this.#againAt === undefined ? retryAt : Math.min(this.#againAt, retryAt ?? this.#againAt);
   }
 
   /**
@@ -94,7 +95,7 @@ export class Kernel {
    */
   async install(steps: Plan, wanted: readonly Mapping[], replan: () => Plan): Promise<void> {
     this.#stuck = new Set();
-    this.#stuckUntil = undefined;
+    this.#againAt = undefined;
     if (steps.change.add.length === 0 && steps.change.remove.length === 0) return this.#reportHealed();
     const began = this.#clock.monotonic();
     let model = this.#installed as Map<string, Element>;
@@ -106,9 +107,16 @@ export class Kernel {
       return again.change;
     });
     const { add, remove } = done.change;
-    if (done.refused.size === 0) this.#installed = applied(model, done.change);
-    else this.#noteRefused(done.refused, wanted, [...model.values()]);
-    this.#recorder.record({ kind: 'applied', ms: this.#clock.monotonic() - began, added: add.length, removed: remove.length });
+    // The kernel finds an interval by its beginning alone: to remove a foreign one may take away another that holds that.
+    if (this.#healed !== undefined) this.#againAt = this.#clock.monotonic() + RETRY_MS;
+    else if (done.refused.size === 0) this.#installed = applied(model, done.change);
+    if (done.refused.size > 0) this.#noteRefused(done.refused, wanted, [...model.values()]);
+    this.#recorder.record({
+      kind: 'applied',
+      ms: this.#clock.monotonic() - began,
+      added: add.length,
+      removed: remove.length,
+    });
     this.#reportHealed();
   }
 
@@ -117,8 +125,9 @@ export class Kernel {
     const now = this.#clock.monotonic();
     const others = this.#refusals.note(refused, wanted, now);
     this.#stuck = new Set(stood.filter((element) => refused.has(elementId(element))).map(({ comment }) => comment));
-    for (const error of new Set(refused.values())) this.#recorder.record({ kind: 'failure', operation: 'apply', error });
-    if (others.size > 0) this.#stuckUntil = now + RETRY_MS;
+    for (const error of new Set(refused.values()))
+      this.#recorder.record({ kind: 'failure', operation: 'apply', error });
+    if (others.size > 0) this.#againAt = now + RETRY_MS;
   }
 
   #compare(expected: ReadonlyMap<string, Element>, found: ReadonlyMap<string, Element>, repaired: string): void {

@@ -124,9 +124,8 @@ export class Loop implements PodObserver {
     if (this.#confirming) return;
     this.#confirming = true;
     while (pods.doubtful && !this.#stopped) {
-      const errors = await pods.confirm(source);
+      const errors = await pods.confirm(source, () => this.#mark(false));
       for (const error of errors) recorder.record({ kind: 'failure', operation: 'pods', error });
-      this.#mark(false);
       if (errors.length > 0) await this.#rest(CONFIRM_MS);
     }
     this.#confirming = false;

@@ -41,6 +41,18 @@ export function elementsOnce(mapping: Mapping): readonly Element[] {
   return elements;
 }
 
+const idsOfMapping = new WeakMap<Mapping, readonly string[]>();
+
+/** The elementId of each of the mapping's elements, likewise made once: most of a pass is to look them up. */
+function idsOnce(mapping: Mapping): readonly string[] {
+  let ids = idsOfMapping.get(mapping);
+  if (ids === undefined) {
+    ids = elementsOnce(mapping).map(elementId);
+    idsOfMapping.set(mapping, ids);
+  }
+  return ids;
+}
+
 /**
  * `wanted`: mappings with an address. `environment`: elements that belong to no mapping (the node's addresses, devices).
  * `installed` and `live`: what was announced, by elementId and mappingKey.
@@ -53,7 +65,10 @@ export function plan(
 ): Plan {
   const desired = new Map<string, Element>();
   for (const element of environment) desired.set(elementId(element), element);
-  for (const mapping of wanted) for (const element of elementsOnce(mapping)) desired.set(elementId(element), element);
+  for (const mapping of wanted) {
+    const ids = idsOnce(mapping);
+    for (const [index, element] of elementsOnce(mapping).entries()) desired.set(ids[index] as string, element);
+  }
   const change = diff(desired, installed);
 
   const changed = new Set([...change.remove, ...change.add].map(elementId));
@@ -61,7 +76,7 @@ export function plan(
   const touch = ({ protocol, hostPort, size }: { protocol: FlowPorts['protocol']; hostPort: number; size: number }) =>
     ports.set(`${protocol}/${hostPort}/${size}`, { protocol, port: hostPort, size });
   if (changed.size > 0) {
-    for (const mapping of wanted) if (elementsOnce(mapping).some((element) => changed.has(elementId(element)))) touch(mapping);
+    for (const mapping of wanted) if (idsOnce(mapping).some((id) => changed.has(id))) touch(mapping);
   }
   const keys = new Map(wanted.map((mapping) => [mappingKey(mapping), mapping]));
   const announce = [...keys].filter(([key, mapping]) => !same(live.get(key), mapping)).map(([, mapping]) => mapping);

@@ -92,12 +92,16 @@ export class PodSet {
     return this.#gone.splice(0).filter(({ uid }) => !this.#pods.has(uid));
   }
 
-  /** Asks for every suspect. Resolves to the errors of those that could not be known: they stay. */
-  async confirm(source: PodSource): Promise<readonly Error[]> {
+  /**
+   * Asks for every suspect, and tells of each answer at once: one that is long in coming holds no other up (I8). Resolves to
+   * the errors of those that could not be known: they stay.
+   */
+  async confirm(source: PodSource, onAnswer: () => void): Promise<readonly Error[]> {
     const errors: Error[] = [];
     const attempt = async (action: () => Promise<void>) => {
       try {
         await action();
+        onAnswer();
       } catch (error) {
         errors.push(error instanceof Error ? error : new Error(messageOf(error)));
       }

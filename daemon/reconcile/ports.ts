@@ -184,4 +184,3 @@ export interface World {
   readonly recorder: Recorder;
   readonly registry: Registry;
 }
-

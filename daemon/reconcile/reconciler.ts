@@ -4,12 +4,13 @@
  */
 import { MAPPINGS } from '../core/annotation.ts';
 import { BerthError, messageOf } from '../core/errors.ts';
+import type { FormerTarget } from '../core/flow.ts';
 import { Ledger, portKey } from '../core/ledger.ts';
-import { type PoolConfig, poolOnNode } from '../core/pool.ts';
 import { isActive } from '../core/podstate.ts';
+import { type PoolConfig, poolOnNode } from '../core/pool.ts';
 import { parseMappingsAnnotation } from '../core/result.ts';
 import type { ChangedSetting, Grant } from '../core/state.ts';
-import { type Mapping, type NodeAddress, type Pod, type Problem } from '../core/vocabulary.ts';
+import type { Mapping, NodeAddress, Pod, Problem } from '../core/vocabulary.ts';
 import { adopt, identify } from './adoption.ts';
 import { Allocator } from './allocate.ts';
 import { Announcer, type Live } from './announcer.ts';
@@ -47,7 +48,7 @@ export class Reconciler {
   #mappings: ReadonlyMap<string, Mapping> = new Map();
   /** Un-announced mappings whose rule or flows may still stand. */
   readonly #ending: Live[] = [];
-  /** Grants of an earlier agent, by grantKey: it may have died before it had cleaned their flows. */
+  /** Grants of an earlier agent whose flows were not looked at yet, by grantKey. */
   readonly #inherited = new Set<string>();
   /** No pass has come to its end yet: what is live now was live before this agent. */
   #first = true;
@@ -121,11 +122,12 @@ export class Reconciler {
 
     const standings = standingsOf(pods, demands, problems, this.ledger, this.#mappings);
     const promised = standings.flatMap((standing) => standing.promised);
-    this.#mappings = new Map(promised.map((mapping) => [mappingKey(mapping), mapping]));
+    const mappings = new Map(promised.map((mapping) => [mappingKey(mapping), mapping]));
+    this.#noteFormer(mappings, suspects);
+    this.#mappings = mappings;
     for (const standing of standings) if (allocation.given.has(standing.pod.uid)) this.#tell(standing);
     const wanted = promised.filter((mapping) => elementsOnce(mapping).length > 0);
     const closing = closingOf(this.ledger, demands, suspects);
-    this.#noteFormer(closing);
     if (await this.#install(wanted, standings, suspects)) this.#settle(wanted, standings, closing);
     if (suspects.size === 0 && !this.#first) this.#kernel.forgetInherited();
     for (const standing of standings) this.#tell(withRefusal(standing, (mapping) => this.#kernel.refusal(mapping)));
@@ -168,11 +170,19 @@ export class Reconciler {
     return demands;
   }
 
-  /** The flows of what an earlier agent granted, and that ends, may lead anywhere: it may have died in the midst of a take-down. */
-  #noteFormer(closing: ClosingGrants): void {
-    for (const grant of closing) {
-      if (!this.#inherited.delete(grantKey(grant))) continue;
-      this.#cleaning.note([{ protocol: grant.protocol, port: grant.hostPort, size: grant.size }], [grant]);
+  /**
+   * Where the flows of mappings that change or end may lead, whether or not a rule is there to be removed: somebody may have
+   * flushed the table. And, once, those of every grant of an earlier agent, which may have died in the midst of a take-down.
+   */
+  #noteFormer(now: ReadonlyMap<string, Mapping>, suspects: ReadonlySet<string>): void {
+    const note = (former: FormerTarget) =>
+      this.#cleaning.note([{ protocol: former.protocol, port: former.hostPort, size: former.size }], [former]);
+    for (const [key, mapping] of this.#mappings) {
+      if (mapping.podIPs.length > 0 && now.get(key) !== mapping) note(mapping);
+    }
+    if (this.#inherited.size === 0) return;
+    for (const grant of this.ledger.grants()) {
+      if (!suspects.has(grant.uid) && this.#inherited.delete(grantKey(grant))) note(grant);
     }
   }
 
@@ -195,9 +205,12 @@ export class Reconciler {
     };
     await this.#kernel.install(makePlan(), wanted, makePlan);
     this.#wake(this.#kernel.retryAt);
-    const refused = (mapping: Mapping) => this.#kernel.refusal(mapping) !== undefined;
-    this.#unannounce(wanted.filter((mapping) => refused(mapping) && this.announcer.live.has(mappingKey(mapping))), standings);
-    const settled = await this.#cleaning.run(wanted.filter((mapping) => !refused(mapping)), this.#surroundings.isNodeAddress);
+    const stands = (mapping: Mapping) => this.#kernel.refusal(mapping) === undefined;
+    this.#unannounce(
+      wanted.filter((mapping) => !stands(mapping) && this.announcer.live.has(mappingKey(mapping))),
+      standings,
+    );
+    const settled = await this.#cleaning.run(wanted, stands, this.#surroundings.isNodeAddress);
     if (this.#cleaning.due) this.#wake(clock.monotonic() + RETRY.flows);
     return settled;
   }
@@ -236,7 +249,9 @@ export class Reconciler {
       this.announcer.released(live);
       if (!this.announcer.live.has(mappingKey(live.mapping))) ended.add(live.mapping.pod.uid);
     }
-    const waiting = standings.some(({ problem }) => problem?.reason === 'PoolExhausted' || problem?.reason === 'PortConflict');
+    const waiting = standings.some(
+      ({ problem }) => problem?.reason === 'PoolExhausted' || problem?.reason === 'PortConflict',
+    );
     for (const grant of closing) {
       if (this.#kernel.isStuck(grant)) continue;
       this.ledger.revoke(grant, clock.monotonic(), clock.now());
@@ -256,13 +271,15 @@ export class Reconciler {
     for (const conflict of conflictsOf(statics, this.ledger)) {
       const message = conflictMessage(conflict);
       for (const pod of [conflict.pod, this.pods.get(conflict.grant.uid)]) {
-        if (pod !== undefined) this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
+        if (pod !== undefined)
+          this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
       }
     }
     for (const grant of sockets.taken) {
       const pod = this.pods.get(grant.uid);
       const message = `another process on the node holds host port ${grant.hostPort}/${grant.protocol} (port "${grant.name}"); the mapping stays and the reservation is tried again`;
-      if (pod !== undefined) this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
+      if (pod !== undefined)
+        this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
     }
     this.announcer.endWarnings();
   }

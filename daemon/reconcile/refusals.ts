@@ -21,12 +21,14 @@ export class Refusals {
 
   /** Why the mapping could not be installed; undefined when it was not refused, or has changed since. */
   get(mapping: Mapping): Error | undefined {
+    if (this.#refused.size === 0) return undefined;
     const refusal = this.#refused.get(mappingKey(mapping));
     return refusal?.mapping === mapping ? refusal.error : undefined;
   }
 
   /** Its time to be tried again has not come. */
   waits(mapping: Mapping, now: number): boolean {
+    if (this.#refused.size === 0) return false;
     const refusal = this.#refused.get(mappingKey(mapping));
     return refusal !== undefined && refusal.mapping === mapping && refusal.until > now;
   }
@@ -56,7 +58,9 @@ export class Refusals {
     for (const mapping of wanted) {
       const key = mappingKey(mapping);
       const before = this.#refused.get(key);
-      const guilty = elementsOnce(mapping).map(idOf).filter((id) => refused.has(id));
+      const guilty = elementsOnce(mapping)
+        .map(idOf)
+        .filter((id) => refused.has(id));
       for (const id of guilty) others.delete(id);
       const error = refused.get(guilty[0] ?? '');
       if (error !== undefined) {

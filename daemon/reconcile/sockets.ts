@@ -44,9 +44,17 @@ export class Sockets {
         if (outcome.kind === 'taken') taken.add(grant);
         if (before.has(key)) continue;
         if (outcome.kind === 'taken') {
-          recorder.record({ kind: 'conflict', reservation: one, pod: { namespace: grant.namespace, name: grant.pod, uid: grant.uid } });
+          recorder.record({
+            kind: 'conflict',
+            reservation: one,
+            pod: { namespace: grant.namespace, name: grant.pod, uid: grant.uid },
+          });
         } else {
-          recorder.record({ kind: 'failure', operation: 'reserve', error: new BerthError('SYSCALL_FAILED', outcome.why) });
+          recorder.record({
+            kind: 'failure',
+            operation: 'reserve',
+            error: new BerthError('SYSCALL_FAILED', outcome.why),
+          });
         }
       }
     }

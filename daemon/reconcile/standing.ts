@@ -28,7 +28,9 @@ export function standingsOf(
     const demand = demands.get(pod.uid);
     const problem = problems.get(pod.uid);
     if (demand === undefined) return { pod, demand, promised: [], problem };
-    const newer = demand.podIPs.map((ip) => owners.get(ip)).find((owner) => owner !== undefined && owner.uid !== pod.uid);
+    const newer = demand.podIPs
+      .map((ip) => owners.get(ip))
+      .find((owner) => owner !== undefined && owner.uid !== pod.uid);
     const podIPs = newer === undefined ? demand.podIPs : [];
     const promised = mappingsOf(demand, ledger, podIPs, before);
     return { pod, demand, promised, problem: problem ?? (newer && lostAddress(pod, newer)) };

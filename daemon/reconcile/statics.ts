@@ -1,8 +1,9 @@
 /** The static hostPorts of the node's pods: never given out, and a conflict where one arrives on a number already given. Pure. */
-import type { Grant } from '../core/state.ts';
-import { isActive } from '../core/podstate.ts';
+
 import type { Ledger } from '../core/ledger.ts';
-import { type Pod, podLabel, type Protocol } from '../core/vocabulary.ts';
+import { isActive } from '../core/podstate.ts';
+import type { Grant } from '../core/state.ts';
+import { type Pod, type Protocol, podLabel } from '../core/vocabulary.ts';
 
 export interface Statics {
   readonly has: (protocol: Protocol, port: number) => boolean;

@@ -19,6 +19,9 @@ export class Surroundings {
   readonly #opened = new Set<string>();
   readonly #hairpins = new Set<string>();
   readonly #settings = new Map<string, ChangedSetting>();
+  #outward: readonly NodeAddress[] = [];
+  /** Neither routes nor addresses have changed since it was found. */
+  #outwardKnown = false;
 
   constructor(network: Network, onFailure: (operation: string, error: unknown) => void) {
     this.#network = network;
@@ -31,6 +34,18 @@ export class Surroundings {
 
   /** The addresses at which clients outside reach the node: those of the devices that lead to pods are not among them. */
   get outward(): readonly NodeAddress[] {
+    if (!this.#outwardKnown) {
+      const found = this.#findOutward();
+      // The same object as long as it says the same: whoever wrote it down need not do so again.
+      if (found.map(({ address }) => address).join() !== this.#outward.map(({ address }) => address).join()) {
+        this.#outward = found;
+      }
+      this.#outwardKnown = true;
+    }
+    return this.#outward;
+  }
+
+  #findOutward(): readonly NodeAddress[] {
     const inward = new Set([...this.#routes.values()].map((route) => route?.device));
     const outward = this.#addresses.filter(({ device }) => !inward.has(device));
     return outward.length > 0 ? outward : this.#addresses;
@@ -68,6 +83,7 @@ export class Surroundings {
     }
     this.#own = new Set(this.#addresses.map(({ address }) => address));
     this.#routes.clear();
+    this.#outwardKnown = false;
     this.#opened.clear();
     this.#hairpins.clear();
     return fresh;
@@ -99,6 +115,7 @@ export class Surroundings {
   #forget(podIP: string): void {
     this.#routes.delete(podIP);
     this.#hairpins.delete(podIP);
+    this.#outwardKnown = false;
   }
 
   #route(podIP: string): PodRoute | undefined {
@@ -106,6 +123,7 @@ export class Surroundings {
     const route = this.#try('route', () => this.#network.route(podIP));
     // A pod whose route is not there yet gets one within moments: the network's watch starts another pass then.
     this.#routes.set(podIP, route);
+    this.#outwardKnown = false;
     return route;
   }
 

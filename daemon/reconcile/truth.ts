@@ -9,6 +9,7 @@ export function flowTruth(
   ports: readonly FlowPorts[] | 'all',
   former: readonly FormerTarget[],
   isNodeAddress: (address: string) => boolean,
+  stands: (mapping: Mapping) => boolean = () => true,
 ): FlowTruth {
   const index = new Map<string, Mapping[]>();
   for (const mapping of mappings) {
@@ -22,10 +23,12 @@ export function flowTruth(
   }
   return {
     former,
+    stands,
     isNodeAddress,
     mapping: (protocol: Protocol, destination: string, port: number) => {
       const found = index.get(`${protocol}/${port}`);
-      const mapping = found?.find(({ hostIP }) => hostIP === destination) ?? found?.find(({ hostIP }) => hostIP === undefined);
+      const mapping =
+        found?.find(({ hostIP }) => hostIP === destination) ?? found?.find(({ hostIP }) => hostIP === undefined);
       const six = destination.includes(':');
       return mapping?.podIPs.some((ip) => ip.includes(':') === six) ? mapping : undefined;
     },

@@ -1,10 +1,11 @@
 /** Grants and demands joined into the mappings that are wanted. Pure; an unchanged mapping stays the same object. */
-import { fits } from './allocate.ts';
-import type { Demand } from './demand.ts';
-import { mappingKey } from './plan.ts';
+
 import { type Ledger, portKey } from '../core/ledger.ts';
 import type { Grant } from '../core/state.ts';
 import type { Mapping } from '../core/vocabulary.ts';
+import { fits } from './allocate.ts';
+import type { Demand } from './demand.ts';
+import { mappingKey } from './plan.ts';
 
 /** The mappings of one demand, in the order of its requests; those without a grant are left out. */
 export function mappingsOf(
@@ -25,7 +26,8 @@ export function mappingsOf(
   return mappings;
 }
 
-function mappingOf(demand: Demand, grant: Grant, podIPs: readonly string[]): Mapping {
+/** One grant as the mapping that it stands for. */
+export function mappingOf(demand: Demand, grant: Grant, podIPs: readonly string[]): Mapping {
   const { allowFrom } = demand.request;
   return {
     pod: { namespace: demand.pod.namespace, name: demand.pod.name, uid: demand.pod.uid },

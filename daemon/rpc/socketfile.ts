@@ -6,6 +6,7 @@ import { chmodSync, lstatSync, mkdirSync, renameSync, rmdirSync, rmSync, unlinkS
 import type { Server } from 'node:net';
 import { dirname, isAbsolute, join } from 'node:path';
 import { BerthError, messageOf } from '../core/errors.ts';
+import { makeDirectory } from '../native/directory.ts';
 
 /** sun_path has 108 bytes and a NUL at its end (unix(7)). */
 const MAX_PATH_BYTES = 107;
@@ -19,9 +20,10 @@ export async function listenAt(server: Server, path: string): Promise<() => void
   // chmod after bind leaves a window and umask belongs to the whole process: so it is bound where nobody else can look.
   const nest = `${path}.new`;
   const hidden = join(nest, 's');
-  refuseUnusable(path, hidden);
+  refuseUnspeakable(path, hidden);
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    refuseOccupied(path);
+    makeDirectory(dirname(path), 0o755);
     rmSync(nest, { recursive: true, force: true });
     mkdirSync(nest, { mode: 0o700 });
     try {
@@ -40,19 +42,22 @@ export async function listenAt(server: Server, path: string): Promise<() => void
     };
   } catch (error) {
     server.close();
-    throw new BerthError('SYSCALL_FAILED', `cannot listen at the socket ${path}: ${messageOf(error)}`, {
-      cause: error,
-    });
+    if (error instanceof BerthError) throw error;
+    const why = `cannot listen at the socket ${path}: ${messageOf(error)}: choose another path with --socket`;
+    throw new BerthError('SYSCALL_FAILED', why, { cause: error });
   }
 }
 
-function refuseUnusable(path: string, hidden: string): void {
+function refuseUnspeakable(path: string, hidden: string): void {
   // Relative would be `@…`, an abstract socket, to some programs: those have no file mode.
   if (!isAbsolute(path)) throw new BerthError('CONFIG_INVALID', `the socket path "${path}" must be absolute`);
   const spare = MAX_PATH_BYTES - Buffer.byteLength(hidden);
   if (spare < 0) {
     throw new BerthError('CONFIG_INVALID', `the socket path ${path} is ${-spare} bytes too long: choose a shorter one`);
   }
+}
+
+function refuseOccupied(path: string): void {
   const present = lstatSync(path, { throwIfNoEntry: false });
   if (present !== undefined && !present.isSocket()) {
     throw new BerthError('CONFIG_INVALID', `${path} is no socket: remove it, or choose another socket path`);

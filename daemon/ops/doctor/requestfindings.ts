@@ -1,0 +1,108 @@
+/** BD1xx: what the pod asks for, and whether it may have it here. Pure. */
+import { type Finding, finding, type HopCode } from '../../core/diagnosis.ts';
+import { isActive } from '../../core/podstate.ts';
+import { formatRanges } from '../../core/pool.ts';
+import { quoted } from '../../core/text.ts';
+import { type PortRequest, podLabel } from '../../core/vocabulary.ts';
+import type { Demand } from '../../reconcile/demand.ts';
+import { kubectl } from './command.ts';
+import type { PodFacts } from './facts.ts';
+
+export function requestFindings(facts: PodFacts): readonly Finding[] {
+  const { assessment, pod } = facts;
+  const life = lifeFinding(facts);
+  const show = kubectl('get', pod, '--output', 'jsonpath={.metadata.annotations}');
+  if (assessment.kind === 'none') {
+    const says = `pod ${podLabel(pod)} has no annotation berth.dev/ports: it asks for no host port`;
+    const opts = finding('BD101', 'fail', says, kubectl('annotate', pod, 'berth.dev/ports='));
+    return [opts, ...skipped('the pod asks for nothing'), life, addressFinding(facts)];
+  }
+  const opted = finding('BD101', 'ok', `pod ${podLabel(pod)} asks for host ports`, show);
+  if (assessment.kind === 'problem') {
+    const request = finding('BD102', 'fail', assessment.problem.message, show);
+    return [opted, request, ...skipped('the request cannot be understood').slice(1), life, addressFinding(facts)];
+  }
+  return [
+    opted,
+    requestFinding(facts, assessment, show),
+    poolFinding(assessment, show),
+    hostFinding(assessment),
+    life,
+    addressFinding(facts),
+  ];
+}
+
+function skipped(why: string): readonly Finding[] {
+  return (['BD102', 'BD103', 'BD104'] as const satisfies readonly HopCode[]).map((code) =>
+    finding(code, 'skipped', why, ''),
+  );
+}
+
+function requestFinding({ asked, ports }: PodFacts, { request, pod }: Demand, show: string): Finding {
+  const all = request.requests.map(requestText).join(', ');
+  if (request.requests.length === 0) {
+    return finding('BD102', 'fail', `pod ${podLabel(pod)} declares no container port that could be mapped`, show);
+  }
+  if (asked !== undefined && ports.length === 0) {
+    return finding('BD102', 'fail', `the pod does not ask for port ${quoted(asked)}; it asks for ${all}`, show);
+  }
+  return finding('BD102', 'ok', `it asks for ${all}`, show);
+}
+
+function requestText({ name, protocol, target }: PortRequest): string {
+  switch (target.kind) {
+    case 'port':
+      return `${name} (${protocol} ${target.port})`;
+    case 'same':
+      return `${name} (${protocol}, the same number)`;
+    case 'block':
+      return `${name} (${protocol}, a block of ${target.size})`;
+    case 'numbers':
+      return `${name} (${protocol} ${formatRanges([target])})`;
+  }
+}
+
+function poolFinding({ pod, request, pool, denied }: Demand, show: string): Finding {
+  if (denied !== undefined) {
+    const says = `${denied.message} (judged by the pools of this command line and its --config: give the agent's)`;
+    return finding('BD103', 'fail', says, kubectl('annotate', pod, '--overwrite', 'berth.dev/pool=NAME'));
+  }
+  const ranges = formatRanges(pool?.ranges ?? []);
+  return finding('BD103', 'ok', `pool ${quoted(request.pool)} (${ranges}) is open to it`, show);
+}
+
+function hostFinding({ blocked, hostIP }: Demand): Finding {
+  const show = 'ip -brief address';
+  if (blocked?.reason === 'HostIPNotFound') return finding('BD104', 'fail', blocked.message, show);
+  const says = hostIP === undefined ? 'it is served at every address of the node' : `it is served at ${hostIP} alone`;
+  return finding('BD104', 'ok', says, show);
+}
+
+function lifeFinding({ pod }: PodFacts): Finding {
+  const show = kubectl('get', pod);
+  if (!isActive(pod)) {
+    const ended = pod.terminating ? 'all its containers have ended' : `its phase is ${pod.phase}`;
+    return finding('BD105', 'fail', `the pod has ended (${ended}): its mappings are taken down`, show);
+  }
+  if (pod.terminating) {
+    return finding(
+      'BD105',
+      'warn',
+      'the pod is being deleted; its mappings stay until its containers have ended',
+      show,
+    );
+  }
+  return finding('BD105', 'ok', `the pod is ${pod.phase}`, show);
+}
+
+function addressFinding({ pod, addresses }: PodFacts): Finding {
+  const show = kubectl('get', pod, '--output', 'wide');
+  switch (addresses.kind) {
+    case 'none':
+      return finding('BD106', 'fail', 'the pod has no address yet: nothing can lead to it', show);
+    case 'refused':
+      return finding('BD106', 'fail', `its address ${quoted(addresses.address)} is refused: ${addresses.why}`, show);
+    case 'sane':
+      return finding('BD106', 'ok', `it has the address ${addresses.addresses.join(' and ')}`, show);
+  }
+}

@@ -1,0 +1,109 @@
+/** The agent as it is shipped, with 500 mappings of 250 pods and nothing to do: memory and CPU, its child processes included. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { makeBundle } from '../../deploy/bundle.ts';
+import type { Measure } from './items.ts';
+import { podPlan } from './mappings.ts';
+import { BenchNode } from './node.ts';
+import { megabytes, row } from './row.ts';
+
+const PODS = 250;
+/** What one tick of /proc/PID/stat is, in ms (USER_HZ is 100 everywhere). */
+const TICK_MS = 10;
+
+export const measure: Measure = async (scale, tell) => {
+  const directory = mkdtempSync(join(tmpdir(), 'berth-dist-'));
+  try {
+    await makeBundle(join(directory, 'dist'));
+    const program = join(directory, 'dist', 'berth.mjs');
+    using node = new BenchNode();
+    const plans = Array.from({ length: PODS }, (_, index) => podPlan(index, 2));
+    // A device a pod, as most CNI plugins have it.
+    const links = plans.flatMap(({ ip }, index) => [
+      `link add pod${index} type veth peer name in${index}`,
+      `link set pod${index} up`,
+      `route add ${ip} dev pod${index}`,
+    ]);
+    node.namespace.run('ip', ['-batch', '-'], `${links.join('\n')}\n`);
+    node.declare(plans);
+    const log = openSync(node.log, 'a');
+    const agent = node.namespace.node(program, node.agentArguments, { cwd: '/', stdio: ['ignore', log, log] });
+    await untilListed(program, node.socket, 2 * PODS);
+    await setTimeout(scale.pick(10_000, 3_000));
+    const pid = agent.pid ?? 0;
+    const before = cpuMs(pid);
+    const start = performance.now();
+    await setTimeout(scale.pick(30_000, 8_000));
+    const share = (cpuMs(pid) - before) / (performance.now() - start);
+    const [rss, own] = family(pid).reduce(
+      ([all, single], one) => [all + memory(one, 'Rss'), single + privateMemory(one)],
+      [0, 0],
+    );
+    const what = `bundled agent, ${2 * PODS} mappings, idle`;
+    tell(row(`${what}: resident memory`, { budget: '≤ 90 MB', median: megabytes(rss), met: rss <= 90e6 }));
+    tell(row(`${what}: private memory`, { budget: '≤ 45 MB', median: megabytes(own), met: own <= 45e6 }));
+    tell(
+      row(`${what}: CPU of a core`, {
+        budget: '≤ 0.2 %',
+        median: `${(100 * share).toFixed(3)} %`,
+        met: share <= 0.002,
+      }),
+    );
+    tell(row(`${what}: processes`, { median: String(family(pid).length) }));
+    agent.kill('SIGKILL');
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+};
+
+async function untilListed(program: string, socket: string, count: number): Promise<void> {
+  const end = performance.now() + 30_000;
+  while (performance.now() < end) {
+    try {
+      const text = execFileSync(process.execPath, [program, 'list', '--socket', socket, '--output', 'json'], {
+        stdio: 'pipe',
+        maxBuffer: 2 ** 24,
+      });
+      if (JSON.parse(String(text)).mappings.length === count) return;
+    } catch {
+      // It does not serve yet.
+    }
+    await setTimeout(100);
+  }
+  throw new Error(`the agent did not serve ${count} mappings within 30 s`);
+}
+
+/** The process and everything that it started. */
+function family(pid: number): readonly number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  );
+  return [pid, ...children.flatMap(family)];
+}
+
+/** CPU time so far: of its threads to the nanosecond, of children that have ended and of living ones. */
+function cpuMs(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const [ran = '0'] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
+    return Number(ran) / 1e6;
+  });
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  const ended = (Number(fields[13]) + Number(fields[14])) * TICK_MS;
+  const living = family(pid).slice(1).map(cpuMs);
+  return [...threads, ended, ...living].reduce((sum, one) => sum + one, 0);
+}
+
+function privateMemory(pid: number): number {
+  return memory(pid, 'Private_Clean') + memory(pid, 'Private_Dirty');
+}
+
+/** A field of smaps_rollup in bytes. */
+function memory(pid: number, field: string): number {
+  const found = new RegExp(`^${field}: +(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
+  return 1_024 * Number(found?.[1]);
+}

@@ -1,0 +1,91 @@
+/** What README and docs show works: manifests parse, pools are accepted, commands and their flags exist, links lead somewhere. */
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import test from 'ava';
+import { execa } from 'execa';
+import { parse } from 'yaml';
+import { parsePodRequest } from '../daemon/core/request.ts';
+import { decodePod } from '../daemon/kube/pod.ts';
+import { parsePoolsFile } from '../daemon/ops/pools.ts';
+
+const root = join(import.meta.dirname, '..');
+const pages = ['README.md', ...globSync('docs/**/*.md', { cwd: root })].sort();
+
+interface Block {
+  readonly page: string;
+  readonly language: string;
+  readonly text: string;
+}
+
+const blocks: readonly Block[] = pages.flatMap((page) => {
+  const found = readFileSync(join(root, page), 'utf8').matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm);
+  return [...found].map(([, language = '', text = '']) => ({ page, language, text }));
+});
+
+for (const [index, { page, text }] of blocks.filter(({ language }) => language === 'yaml').entries()) {
+  test(`${page}: YAML block ${index + 1} is accepted`, (t) => {
+    const object: unknown = parse(text);
+    if (typeof object === 'object' && object !== null && 'kind' in object) {
+      const parsed = parsePodRequest(decodePod(object));
+      t.is(parsed.kind, 'ok', JSON.stringify(parsed));
+    } else {
+      t.notThrows(() => parsePoolsFile(text, page));
+    }
+  });
+}
+
+const lines = blocks
+  .filter(({ language }) => language === 'sh')
+  .flatMap(({ page, text }) =>
+    text
+      .trim()
+      .split('\n')
+      .map((line) => ({ page, line: line.trim() })),
+  )
+  .filter(({ line }) => line !== '' && !line.startsWith('#'));
+
+test('every make target that is shown exists', (t) => {
+  const makefile = readFileSync(join(root, 'Makefile'), 'utf8');
+  const shown = lines.filter(({ line }) => line.startsWith('make '));
+  t.true(shown.length > 0);
+  for (const { page, line } of shown) {
+    const target = line.split(' ')[1] as string;
+    t.regex(makefile, new RegExp(`^${target}:`, 'm'), `${page}: ${line}`);
+  }
+});
+
+test('every berth command that is shown exists, with its flags', async (t) => {
+  const shown = lines.filter(({ line }) => line.startsWith('berth '));
+  t.true(shown.length > 0);
+  for (const { page, line } of shown) {
+    const [, command = '', ...rest] = line.split(/\s+/);
+    const { stdout, exitCode } = await execa(process.execPath, [join(root, 'daemon/cli.ts'), command, '--help']);
+    t.is(exitCode, 0, `${page}: ${line}`);
+    for (const flag of rest.filter((word) => word.startsWith('--'))) {
+      t.true(stdout.includes(flag.split('=')[0] as string), `${page}: ${line}: ${flag}`);
+    }
+  }
+});
+
+test('every other command that is shown is one that reads or changes nothing unexpected', (t) => {
+  const known = /^(make|berth|nft list|curl|conntrack -L|ip|cd|git|npm|node|sysctl|kubectl|iptables)\b/;
+  for (const { page, line } of lines) t.regex(line, known, page);
+});
+
+test('every link to a file leads to a file', (t) => {
+  for (const page of pages) {
+    const text = readFileSync(join(root, page), 'utf8');
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/g)) {
+      t.true(existsSync(join(root, dirname(page), target)), `${page}: ${target}`);
+    }
+  }
+});
+
+test('the table of options in the docs is the one of the program', async (t) => {
+  const { stdout } = await execa(process.execPath, [join(root, 'daemon/cli.ts'), 'agent', '--help']);
+  const text = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
+  for (const [flag] of stdout.matchAll(/--[a-z][a-z-]+(?==)/g))
+    t.true(text.includes(flag), `${flag} is not documented`);
+  for (const [flag] of text.matchAll(/`--[a-z][a-z-]+/g))
+    t.true(stdout.includes(flag.slice(1)), `${flag} does not exist`);
+});

@@ -1,0 +1,81 @@
+/** Pods as manifests: what a test says of a pod, and what then stands in its file. */
+import { randomUUID } from 'node:crypto';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Protocol } from '../../daemon/core/vocabulary.ts';
+
+/** A pod as a test describes it; what is left out is as in a pod that runs. */
+export interface PodPlan {
+  readonly name: string;
+  readonly uid: string;
+  readonly namespace?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly ports?: readonly PortPlan[];
+  readonly podIPs?: readonly string[];
+  readonly phase?: string;
+  readonly hostNetwork?: boolean;
+  /** `metadata.deletionTimestamp` is set. */
+  readonly terminating?: boolean;
+  /** Every container has terminated. */
+  readonly ended?: boolean;
+  /** ms since the epoch. */
+  readonly createdAt?: number;
+}
+
+export interface PortPlan {
+  readonly name?: string;
+  readonly containerPort: number;
+  readonly protocol?: Protocol;
+  readonly hostPort?: number;
+}
+
+/** A pod that opts in with `berth.dev/ports` and has a uid of its own. */
+export function pod(name: string, plan: Partial<PodPlan> = {}): PodPlan {
+  const { annotations = { 'berth.dev/ports': '' } } = plan;
+  return { uid: randomUUID(), ...plan, name, annotations };
+}
+
+/** A directory of manifests. A file takes its place in one step. */
+export class Manifests {
+  readonly path: string;
+  readonly #draft: string;
+
+  /** `draft` is a file on the same file system, outside. */
+  constructor(path: string, draft: string) {
+    this.path = path;
+    this.#draft = draft;
+  }
+
+  write(plan: PodPlan): void {
+    this.writeText(plan.name, JSON.stringify(objectOf(plan)));
+  }
+
+  writeText(name: string, text: string): void {
+    writeFileSync(this.#draft, text);
+    renameSync(this.#draft, join(this.path, `${name}.json`));
+  }
+
+  remove(name: string): void {
+    rmSync(join(this.path, `${name}.json`), { force: true });
+  }
+}
+
+function objectOf(plan: PodPlan): unknown {
+  const { name, uid, namespace = 'default', annotations, ports = [], podIPs = [], phase = 'Running' } = plan;
+  const stamp = (ms: number) => new Date(ms).toISOString();
+  const state = plan.ended ? { terminated: { exitCode: 0 } } : { running: {} };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      namespace,
+      uid,
+      annotations,
+      creationTimestamp: stamp(plan.createdAt ?? Date.now()),
+      ...(plan.terminating ? { deletionTimestamp: stamp(Date.now()) } : {}),
+    },
+    spec: { hostNetwork: plan.hostNetwork ?? false, containers: [{ name: 'main', ports }] },
+    status: { phase, podIPs: podIPs.map((ip) => ({ ip })), containerStatuses: [{ name: 'main', state }] },
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * The cluster as the node sees it: the pods, their requests, and what was written to them. It is the truth; what an agent
+ * hears of it is another matter (`podfeed.ts`).
+ */
+import type { Pod, PodRef, PodResult } from '../../daemon/core/vocabulary.ts';
+import { withAnnotations } from '../../daemon/kube/pod.ts';
+import { PodSourceDouble } from '../../daemon/kube/source.double.ts';
+import { type Asked, type Request, requestKey } from './asked.ts';
+
+const BURIED = 12;
+
+export interface Life {
+  readonly namespace: string;
+  readonly name: string;
+  readonly podIPs?: readonly string[];
+  readonly hostNetwork?: boolean;
+}
+
+export class ApiServer {
+  readonly source = new PodSourceDouble();
+  /** The last pods that were deleted, as they were. */
+  readonly graveyard: Pod[] = [];
+  /** Every pod that there ever was, by uid. */
+  readonly known = new Map<string, PodRef>();
+  /** What stands on the pods of the agent's, by uid. */
+  readonly results = new Map<string, PodResult>();
+  readonly #asked = new Map<string, Asked | undefined>();
+  #count = 0;
+
+  get pods(): readonly Pod[] {
+    return this.source.pods;
+  }
+
+  /** What this version of a pod asks for; undefined: nothing, or garbage. */
+  asked(pod: Pod): Asked | undefined {
+    return this.#asked.get(requestKey(pod));
+  }
+
+  create(request: Request, { namespace, name, podIPs = [], hostNetwork = false }: Life, createdAt: number): Pod {
+    const uid = `7d2f6f5e-5c0a-4f0e-9f0d-${String(++this.#count).padStart(12, '0')}`;
+    const pod: Pod = {
+      namespace,
+      name,
+      uid,
+      annotations: request.annotations,
+      hostNetwork,
+      phase: podIPs.length > 0 ? 'Running' : 'Pending',
+      terminating: false,
+      ended: false,
+      podIPs,
+      ports: request.ports,
+      createdAt,
+    };
+    const before = this.pods.find((one) => one.namespace === namespace && one.name === name);
+    if (before !== undefined) this.#bury(before);
+    this.known.set(uid, { namespace, name, uid });
+    this.#asked.set(requestKey(pod), request.asked);
+    this.source.set(pod);
+    return pod;
+  }
+
+  /** Other annotations; the declared ports cannot change. What was written to the pod stays on it. */
+  ask(pod: Pod, annotations: Readonly<Record<string, string>>, asked: Asked | undefined): void {
+    const written = Object.entries(pod.annotations).filter(
+      ([key]) => key === 'berth.dev/mappings' || key.startsWith('port.'),
+    );
+    const next = { ...pod, annotations: { ...Object.fromEntries(written), ...annotations } };
+    this.#asked.set(requestKey(next), asked);
+    this.source.set(next);
+  }
+
+  update(pod: Pod, change: Partial<Pod>): void {
+    this.source.set({ ...pod, ...change });
+  }
+
+  remove(pod: Pod): void {
+    this.source.delete(pod.namespace, pod.name);
+    this.#bury(pod);
+  }
+
+  /** Somebody writes an annotation that only the agent should write. */
+  forge(pod: Pod, key: string, value: string): void {
+    const before = this.results.get(pod.uid);
+    this.results.set(pod.uid, { ...before, annotations: { ...before?.annotations, [key]: value } });
+    this.source.set({ ...pod, annotations: { ...pod.annotations, [key]: value } });
+  }
+
+  /** The agent's write arrives. One that changes nothing makes no event. */
+  write(pod: PodRef, result: PodResult): void {
+    const before = this.results.get(pod.uid);
+    const same =
+      before !== undefined &&
+      JSON.stringify(before.annotations) === JSON.stringify(result.annotations) &&
+      (before.condition === undefined) === (result.condition === undefined);
+    const now = this.pods.find(({ uid }) => uid === pod.uid);
+    if (now === undefined) return;
+    if (!same)
+      this.source.set({ ...withAnnotations(now, result.annotations), conditioned: result.condition !== undefined });
+    this.results.set(pod.uid, result);
+  }
+
+  #bury(pod: Pod): void {
+    this.results.delete(pod.uid);
+    this.graveyard.push(pod);
+    if (this.graveyard.length > BURIED) this.graveyard.shift();
+  }
+}

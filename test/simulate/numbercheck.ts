@@ -1,0 +1,249 @@
+/**
+ * I6 and I7 of the numbers: a port of a pod keeps its number as long as it asks for the same, no number is given twice, and
+ * a released one rests. What an agent could not know any more, because kernel and file lost it, is forgiven at its start.
+ */
+import { isActive } from '../../daemon/core/podstate.ts';
+import { poolHolds } from '../../daemon/core/pool.ts';
+import type { Pod, PodRef, PodResult, Protocol, Reservation } from '../../daemon/core/vocabulary.ts';
+import type { AgentLife } from './agentlife.ts';
+import type { Asked, AskedPort } from './asked.ts';
+import type { Stage } from './stage.ts';
+import { ownerOf, type Rule, rulesOf } from './table.ts';
+import { Violation } from './violation.ts';
+
+/** The wall clock of the state file has whole milliseconds. */
+const ROUNDING_MS = 3;
+
+interface Numbered {
+  readonly first: number;
+  /** What it was given for. */
+  readonly request: string;
+}
+
+interface Rested {
+  readonly pod: PodRef;
+  readonly at: number;
+  readonly wall: number;
+}
+
+interface StateText {
+  readonly grants?: readonly {
+    uid: string;
+    namespace: string;
+    pod: string;
+    name: string;
+    protocol: string;
+    hostPort: number;
+    size: number;
+  }[];
+  readonly resting?: readonly { namespace: string; pod: string; protocol: string; hostPort: number; size: number }[];
+}
+
+export class NumberCheck {
+  readonly #stage: Stage;
+  /** By owner. */
+  readonly #numbers = new Map<string, Numbered>();
+  /** By protocol/number: the uid of the pod that has it. */
+  readonly #holders = new Map<string, string>();
+  readonly #rested = new Map<string, Rested>();
+  #state: StateText = {};
+  /** By owner and number: what stands in the table or the file at the start of the agent. */
+  #claimed = new Set<string>();
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  /** The number that a port of a pod was given, while it is known. */
+  numberOf(owner: string): number | undefined {
+    return this.#numbers.get(owner)?.first;
+  }
+
+  /** The agent that starts can know that this port had this number. */
+  isClaimed(owner: string, port: number): boolean {
+    return this.#claimed.has(`${owner} ${port}`);
+  }
+
+  /** An agent reads the state file. */
+  loading(): void {
+    this.#state = parse(this.#stage.node.disk.text);
+  }
+
+  /** An agent has read the table: what is in neither it cannot know. */
+  adopting(): void {
+    const { node, api, time } = this.#stage;
+    const rules = rulesOf(node.ruleset.elements());
+    const claims = new Map<string, Set<string>>();
+    const claim = (protocol: string, first: number, last: number, uid: string) => {
+      for (let number = first; number <= last; number++) {
+        const key = `${protocol}/${number}`;
+        claims.set(key, (claims.get(key) ?? new Set()).add(uid));
+      }
+    };
+    const known = new Set<string>();
+    this.#claimed = new Set();
+    const remember = (owner: string, first: number, size: number) => {
+      for (let number = first; number < first + size; number++) this.#claimed.add(`${owner} ${number}`);
+    };
+    for (const rule of rules) {
+      remember(ownerOf(rule), rule.first, rule.last - rule.first + 1);
+      claim(rule.protocol, rule.first, rule.last, rule.uid);
+      known.add(`${ownerOf(rule)} ${rule.first}`);
+    }
+    for (const { uid, name, protocol, hostPort, size } of this.#state.grants ?? []) {
+      remember(`${uid}/${name}/${protocol}`, hostPort, size);
+      claim(protocol, hostPort, hostPort + size - 1, uid);
+      known.add(`${uid}/${name}/${protocol} ${hostPort}`);
+    }
+    for (const [owner, { first }] of this.#numbers) {
+      const protocol = owner.split('/')[2];
+      const claimants = claims.get(`${protocol}/${first}`);
+      if (!known.has(`${owner} ${first}`) || (claimants?.size ?? 0) > 1) this.#numbers.delete(owner);
+    }
+    for (const [key, uid] of this.#holders) if (!claims.get(key)?.has(uid)) this.#holders.delete(key);
+    for (const [key, { pod, at, wall }] of this.#rested) {
+      const remembered = [...(this.#state.resting ?? []), ...(this.#state.grants ?? [])].some(
+        (one) => one.namespace === pod.namespace && one.pod === pod.name && covers(one, key),
+      );
+      const ruled = [...(claims.get(key) ?? [])].some((uid) => sameName(api.known.get(uid), pod));
+      const jumped = time.wall - wall > time.now - at + ROUNDING_MS;
+      if ((!remembered && !ruled) || jumped) this.#rested.delete(key);
+    }
+  }
+
+  /** The agent promises, or takes back. */
+  published(life: AgentLife, pod: Pod, result: PodResult): void {
+    const asked = this.#stage.api.asked(pod);
+    for (const [owner, { request }] of this.#numbers) {
+      if (!owner.startsWith(pod.uid)) continue;
+      const port = asked?.ports.find((one) => ownerOf({ uid: pod.uid, ...one }) === owner);
+      const other = asked === undefined || port === undefined || this.#requestOf(asked, port) !== request;
+      const promised = !asked?.berth || `port.berth.dev/${port?.name}` in result.annotations;
+      if (other || !promised) this.#numbers.delete(owner);
+    }
+    if (asked === undefined) return;
+    for (const port of asked.ports) {
+      const text = result.annotations[`port.berth.dev/${port.name}`];
+      if (text === undefined) continue;
+      const [first = 0, last = first] = text.split('-').map(Number);
+      if (last - first + 1 !== port.size)
+        throw new Violation('I2', `the promise of ${pod.uid}/${port.name} is ${text}`);
+      this.#given(life, pod, asked, port, first);
+    }
+  }
+
+  /** Rules that a transaction has added. */
+  ruled(life: AgentLife, rules: readonly Rule[]): void {
+    for (const rule of rules) {
+      const pod = life.feed.view.get(rule.uid);
+      const asked = pod && this.#stage.api.asked(pod);
+      const port = asked?.ports.find(({ name, protocol }) => name === rule.name && protocol === rule.protocol);
+      if (pod === undefined || asked === undefined || port === undefined) continue;
+      if (port.size === rule.last - rule.first + 1) this.#given(life, pod, asked, port, rule.first);
+    }
+  }
+
+  /** A rule is gone: of a port that its pod does not ask for any more the number is forgotten. */
+  unruled(life: AgentLife, rule: Rule): void {
+    const pod = life.feed.view.get(rule.uid);
+    const asked = pod && this.#stage.api.asked(pod);
+    if (asked?.ports.some(({ name, protocol }) => name === rule.name && protocol === rule.protocol)) return;
+    this.#numbers.delete(ownerOf(rule));
+  }
+
+  released(life: AgentLife, { protocol, port }: Reservation): void {
+    const { time, api, node } = this.#stage;
+    const key = `${protocol}/${port}`;
+    this.#forget((owner) => {
+      const pod = life.feed.view.get(owner.split('/')[0] ?? '');
+      return pod === undefined || !isActive(pod);
+    }, port);
+    if (node.reserver.held().some((one) => one.protocol === protocol && one.port === port)) return;
+    const uid = this.#holders.get(key);
+    const pod = uid === undefined ? undefined : api.known.get(uid);
+    this.#holders.delete(key);
+    if (pod !== undefined) this.#rested.set(key, { pod, at: time.now, wall: time.wall });
+  }
+
+  /** The pod still asks for what it was given the number for. */
+  #asksFor(pod: Pod, number: number): boolean {
+    const asked = this.#stage.api.asked(pod);
+    return [...this.#numbers].some(([owner, { first, request }]) => {
+      const port = asked?.ports.find((one) => ownerOf({ uid: pod.uid, ...one }) === owner);
+      if (asked === undefined || port === undefined) return false;
+      return first <= number && number < first + port.size && this.#requestOf(asked, port) === request;
+    });
+  }
+
+  /** A pod that is gone, and that an event out of order brings back, gets another number. */
+  #forget(isMeant: (owner: string) => boolean, number: number): void {
+    for (const [owner, { first }] of this.#numbers) if (first === number && isMeant(owner)) this.#numbers.delete(owner);
+  }
+
+  #given(life: AgentLife, pod: Pod, asked: Asked, port: AskedPort, first: number): void {
+    const owner = ownerOf({ uid: pod.uid, name: port.name, protocol: port.protocol });
+    const request = this.#requestOf(asked, port);
+    const before = this.#numbers.get(owner);
+    if (before !== undefined && before.request === request && before.first !== first) {
+      throw new Violation('I6', `${owner} had number ${before.first} and has ${first} now`);
+    }
+    // A rule may stand already for what the pod asked before.
+    if (before?.first !== first) this.#numbers.set(owner, { first, request });
+    for (let number = first; number < first + port.size; number++) this.#take(life, pod, port.protocol, number);
+  }
+
+  #take(life: AgentLife, pod: Pod, protocol: Protocol, number: number): void {
+    const { time, api } = this.#stage;
+    const key = `${protocol}/${number}`;
+    const holder = this.#holders.get(key);
+    if (holder !== undefined && holder !== pod.uid) {
+      const { view } = life.feed;
+      const former = view.get(holder);
+      const lives =
+        former !== undefined &&
+        isActive(former) &&
+        (view.since(holder) ?? 0) < life.idleAt &&
+        this.#asksFor(former, number);
+      if (lives || !sameName(api.known.get(holder), pod)) {
+        throw new Violation('I1', `${key} was given to ${pod.uid} while ${holder} had it`);
+      }
+      this.#forget((owner) => owner.startsWith(holder), number);
+    }
+    const rested = this.#rested.get(key);
+    if (rested !== undefined && !sameName(rested.pod, pod)) {
+      const pool = this.#stage.pools.find((one) => poolHolds(one, number, 1));
+      const rest = time.now - rested.at;
+      if (pool !== undefined && rest < pool.quarantineMs - ROUNDING_MS) {
+        throw new Violation('I7', `${key} of ${rested.pod.name} rested ${rest} ms and was given to ${pod.name}`);
+      }
+    }
+    this.#rested.delete(key);
+    this.#holders.set(key, pod.uid);
+  }
+
+  /** What of the request decides about the number. With an address of the node, the addresses do too. */
+  #requestOf(asked: Asked, port: AskedPort): string {
+    const unit = asked.ports.filter((one) => one.unit === port.unit).map(({ protocol }) => protocol);
+    const bound = asked.hostIP !== undefined || asked.pool === 'public';
+    const addresses = bound ? this.#stage.node.addressEpoch : '';
+    return [asked.pool, asked.hostIP, addresses, port.size, port.containerPort, port.exact, ...unit.sort()].join(' ');
+  }
+}
+
+function parse(text: string | undefined): StateText {
+  try {
+    const content = JSON.parse(text ?? '') as StateText & { readonly version?: number };
+    return content.version === 1 ? content : {};
+  } catch {
+    return {};
+  }
+}
+
+function covers(one: { protocol: string; hostPort: number; size: number }, key: string): boolean {
+  const [protocol, number] = key.split('/');
+  return one.protocol === protocol && one.hostPort <= Number(number) && Number(number) < one.hostPort + one.size;
+}
+
+function sameName(one: PodRef | undefined, other: PodRef): boolean {
+  return one !== undefined && one.namespace === other.namespace && one.name === other.name;
+}

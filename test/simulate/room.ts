@@ -1,0 +1,70 @@
+/** Whether there is room for what a pod asks for, whatever else was given first. Cautious: in doubt it says no. */
+
+import { isActive } from '../../daemon/core/podstate.ts';
+import { type PoolConfig, poolHolds } from '../../daemon/core/pool.ts';
+import type { AskedPort } from './asked.ts';
+import type { Due } from './ending.ts';
+import type { Stage } from './stage.ts';
+import { rulesOf } from './table.ts';
+
+export function isPlaceable(stage: Stage, { pod, asked, hostIP }: Due): boolean {
+  const pool = stage.pools.find(({ name }) => name === asked.pool);
+  if (pool === undefined || (pool.namespaces !== undefined && !pool.namespaces.includes(pod.namespace))) return false;
+  const total = asked.ports.reduce((sum, { size }) => sum + size, 0);
+  if (total > pool.maxPortsPerPod) return false;
+  if (pool.maxPerNamespace !== undefined && total + usedIn(stage, pool) > pool.maxPerNamespace) return false;
+  const units = [...Map.groupBy(asked.ports, ({ unit }) => unit).values()];
+  return units.every((unit) => {
+    const size = unit[0]?.size ?? 1;
+    // Each other unit of the pod can spoil so many places for this one.
+    const spoilt = units
+      .filter((other) => other !== unit)
+      .reduce((sum, other) => sum + (other[0]?.size ?? 1) + size - 1, 0);
+    return placesFor(stage, unit, size, hostIP, pool) > spoilt;
+  });
+}
+
+function placesFor(
+  stage: Stage,
+  unit: readonly AskedPort[],
+  size: number,
+  hostIP: string | undefined | null,
+  pool: PoolConfig,
+): number {
+  const used = usedNumbers(stage);
+  const exact = unit[0]?.exact;
+  let places = 0;
+  for (const range of pool.ranges) {
+    for (let first = range.first; first + size - 1 <= range.last; first++) {
+      if (exact !== undefined && first !== exact) continue;
+      const numbers = Array.from({ length: size }, (_, index) => first + index);
+      const free = numbers.every((number) =>
+        unit.every(
+          ({ protocol }) =>
+            !used.has(`${protocol}/${number}`) &&
+            (protocol === 'SCTP' || !stage.node.isOccupied({ protocol, port: number, ...(hostIP ? { hostIP } : {}) })),
+        ),
+      );
+      if (free) places++;
+    }
+  }
+  return places;
+}
+
+/** Numbers that a rule or a socket has, or a static hostPort. */
+function usedNumbers({ node, api }: Stage): ReadonlySet<string> {
+  const used = new Set(node.reserver.held().map(({ protocol, port }) => `${protocol}/${port}`));
+  for (const rule of rulesOf(node.ruleset.elements())) {
+    for (let number = rule.first; number <= rule.last; number++) used.add(`${rule.protocol}/${number}`);
+  }
+  for (const pod of api.pods) {
+    if (!isActive(pod)) continue;
+    for (const { protocol, hostPort } of pod.ports) if (hostPort !== undefined) used.add(`${protocol}/${hostPort}`);
+  }
+  return used;
+}
+
+/** The pools with a limit are of one namespace. */
+function usedIn({ node }: Stage, pool: PoolConfig): number {
+  return node.reserver.held().filter(({ port }) => poolHolds(pool, port, 1)).length;
+}

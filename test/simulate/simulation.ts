@@ -1,0 +1,144 @@
+/**
+ * One run: a node, its agents and their world for some virtual minutes, all of it from one number. Two runs with the same
+ * number are the same to the last call.
+ */
+
+import type { WrapWorld } from './agentlife.ts';
+import { ApiServer } from './apiserver.ts';
+import { Director } from './director.ts';
+import { checkEnding } from './ending.ts';
+import { FaultCounts } from './faults.ts';
+import { KERNEL_ACTIONS } from './kernelactions.ts';
+import { calm, NODE_ACTIONS } from './nodeactions.ts';
+import { type Action, createPod, POD_ACTIONS } from './podactions.ts';
+import { POOLS } from './pools.ts';
+import { SeededRandom } from './random.ts';
+import { SimNode } from './simnode.ts';
+import { note, type Stage } from './stage.ts';
+import { Trace } from './trace.ts';
+import { Violation } from './violation.ts';
+import { VirtualTime } from './virtualtime.ts';
+import { Watcher } from './watcher.ts';
+import { Weather } from './weather.ts';
+
+export interface RunOptions {
+  /** How many lines of the trace are kept. */
+  readonly lines: number;
+  /** Judge the run; a run is the same with and without. */
+  readonly judged: boolean;
+  readonly wrap: WrapWorld;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  readonly hash: string;
+  readonly violation: Violation | undefined;
+  readonly lines: readonly string[];
+  readonly counts: FaultCounts;
+  /** Virtual ms. */
+  readonly duration: number;
+  readonly events: number;
+}
+
+/** How long everything works before the end is judged, in ms. */
+const CALM_MS = 180_000;
+const TICK_MS = 1_000;
+/** A run has some hundred events; an agent that never comes to rest has any number. */
+const MAX_EVENTS = 20_000;
+
+export async function simulate(seed: number, options: RunOptions): Promise<RunResult> {
+  const random = new SeededRandom(seed);
+  const time = new VirtualTime();
+  const node = new SimNode();
+  const partial = {
+    random,
+    time,
+    trace: new Trace(options.lines),
+    counts: new FaultCounts(),
+    weather: new Weather(),
+    node,
+    api: new ApiServer(),
+    pools: POOLS,
+  };
+  const stage: Stage = Object.assign(partial, { watcher: undefined as unknown as Watcher });
+  Object.assign(stage, { watcher: new Watcher(stage, options.judged) });
+  const director = new Director(stage, seed, options.wrap);
+  const run = new Run(stage, director);
+  try {
+    await run.play(random.integer(12, 32));
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error;
+    stage.watcher.violation ??= error;
+  }
+  return {
+    seed,
+    hash: stage.trace.hash,
+    violation: stage.watcher.violation,
+    lines: stage.trace.lines,
+    counts: stage.counts,
+    duration: time.now,
+    events: run.events,
+  };
+}
+
+class Run {
+  readonly #stage: Stage;
+  readonly #director: Director;
+  events = 0;
+  #tickAt = 0;
+
+  constructor(stage: Stage, director: Director) {
+    this.#stage = stage;
+    this.#director = director;
+  }
+
+  async play(actions: number): Promise<void> {
+    const { random, time, watcher } = this.#stage;
+    for (let pods = random.integer(0, 4); pods > 0; pods--) createPod(this.#director);
+    this.#director.start();
+    for (; actions > 0 && watcher.violation === undefined; actions--) {
+      await this.#until(time.now + gap(this.#stage));
+      const action: Action = random.weighted(ACTIONS);
+      action(this.#director);
+      await drain();
+    }
+    note(this.#stage, '== calm');
+    calm(this.#director);
+    this.#director.life?.feed.refresh();
+    await this.#until(time.now + CALM_MS);
+    if (watcher.violation === undefined) checkEnding(this.#stage, this.#director.life);
+    this.#director.life?.kill('at the end');
+  }
+
+  async #until(end: number): Promise<void> {
+    const { time, watcher } = this.#stage;
+    while (watcher.violation === undefined && time.step(end)) {
+      await drain();
+      if (++this.events > MAX_EVENTS) throw new Violation('I10', 'the agent does not come to rest');
+      const { life } = this.#director;
+      if (life === undefined) continue;
+      life.rest();
+      if (time.now - this.#tickAt < TICK_MS) continue;
+      this.#tickAt = time.now;
+      watcher.tick(life);
+    }
+  }
+}
+
+const ACTIONS: readonly (readonly [number, Action])[] = [...POD_ACTIONS, ...KERNEL_ACTIONS, ...NODE_ACTIONS];
+
+/** Most things happen close upon each other, some after the agent has come to rest, few after a quarantine. */
+function gap({ random }: Stage): number {
+  return random.weighted([
+    [5, () => random.between(0, 4)],
+    [5, () => random.between(4, 80)],
+    [5, () => random.between(80, 3_000)],
+    [1.5, () => random.between(3_000, 20_000)],
+    [0.7, () => random.between(30_000, 100_000)],
+  ] as const)();
+}
+
+/** Everything that follows from the last event without time passing has happened. */
+function drain(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
