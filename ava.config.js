@@ -2,5 +2,5 @@ export default {
   files: ['test/**/*.test.ts', '!test/cluster/**', '!test/bench/**'],
   extensions: ['ts'],
   workerThreads: false,
-  timeout: '3m',
+  timeout: '10m',
 };

@@ -66,7 +66,7 @@ async function diagnosePod(
   }
   const node = await nodeEvidence(options, { namespace, pod: name }, signal);
   const facts = await podEvidence(pod, target, await conditionOf(options.pods.path, pod), options, node);
-  const passages = podPassages(facts, node);
+  const passages = podPassages(facts);
   const host = await readHost({
     addresses: node.addresses,
     passages: passages.length > 0 ? passages : nodePassages(node.addresses),

@@ -65,18 +65,15 @@ export async function podEvidence(
 }
 
 /** The connections that a filter on the way would have to let through. */
-export function podPassages({ ports, ways }: PodFacts, { addresses }: NodeEvidence): readonly Passage[] {
+export function podPassages({ ports, ways }: PodFacts): readonly Passage[] {
   const devices = new Map(ways.map(({ podIP, way }) => [podIP, way.kind === 'seen' ? way.value?.device : undefined]));
-  const inward = new Set(devices.values());
   return ports.flatMap(({ number }) => {
     if (number === undefined) return [];
     const { protocol, containerPort: port, podIPs } = number.mapping;
     return podIPs.map((destination): Passage => {
-      const family = destination.includes(':') ? 6 : 4;
-      const input = addresses.find((one) => one.family === family && !inward.has(one.device))?.device;
       const output = devices.get(destination);
-      const ends = { ...(input === undefined ? {} : { input }), ...(output === undefined ? {} : { output }) };
-      return { family, ...ends, destination, protocol, port };
+      const family = destination.includes(':') ? 6 : 4;
+      return { family, ...(output === undefined ? {} : { output }), destination, protocol, port };
     });
   });
 }

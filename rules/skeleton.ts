@@ -37,6 +37,8 @@ export const CHAINS: Readonly<Record<string, BaseChain | undefined>> = {
   hostports6: undefined,
   post4: undefined,
   post6: undefined,
+  own4: undefined,
+  own6: undefined,
   near: undefined,
 };
 
@@ -158,23 +160,47 @@ export const SKELETON = `table inet berth {
 	}
 
 	# \`ct original proto-dst\` has no type in nft before the rule names a protocol. A pod that reaches itself is masqueraded;
-	# every other connection of Berth's is looked at in \`near\`; other programs' connections pass
+	# every other connection of Berth's is looked at in \`own\`; other programs' connections pass
 	chain post4 {
 		meta l4proto tcp meta l4proto . ct original proto-dst . ip saddr . ip daddr @hairpin4 masquerade
 		meta l4proto udp meta l4proto . ct original proto-dst . ip saddr . ip daddr @hairpin4 masquerade
 		meta l4proto sctp meta l4proto . ct original proto-dst . ip saddr . ip daddr @hairpin4 masquerade
-		meta l4proto tcp meta l4proto . ct original proto-dst . ip daddr . ip daddr @hairpin4 goto near
-		meta l4proto udp meta l4proto . ct original proto-dst . ip daddr . ip daddr @hairpin4 goto near
-		meta l4proto sctp meta l4proto . ct original proto-dst . ip daddr . ip daddr @hairpin4 goto near
+		meta l4proto tcp meta l4proto . ct original proto-dst . ip daddr . ip daddr @hairpin4 goto own4
+		meta l4proto udp meta l4proto . ct original proto-dst . ip daddr . ip daddr @hairpin4 goto own4
+		meta l4proto sctp meta l4proto . ct original proto-dst . ip daddr . ip daddr @hairpin4 goto own4
 	}
 
 	chain post6 {
 		meta l4proto tcp meta l4proto . ct original proto-dst . ip6 saddr . ip6 daddr @hairpin6 masquerade
 		meta l4proto udp meta l4proto . ct original proto-dst . ip6 saddr . ip6 daddr @hairpin6 masquerade
 		meta l4proto sctp meta l4proto . ct original proto-dst . ip6 saddr . ip6 daddr @hairpin6 masquerade
-		meta l4proto tcp meta l4proto . ct original proto-dst . ip6 daddr . ip6 daddr @hairpin6 goto near
-		meta l4proto udp meta l4proto . ct original proto-dst . ip6 daddr . ip6 daddr @hairpin6 goto near
-		meta l4proto sctp meta l4proto . ct original proto-dst . ip6 daddr . ip6 daddr @hairpin6 goto near
+		meta l4proto tcp meta l4proto . ct original proto-dst . ip6 daddr . ip6 daddr @hairpin6 goto own6
+		meta l4proto udp meta l4proto . ct original proto-dst . ip6 daddr . ip6 daddr @hairpin6 goto own6
+		meta l4proto sctp meta l4proto . ct original proto-dst . ip6 daddr . ip6 daddr @hairpin6 goto own6
+	}
+
+	# An element counts from its commit on, in the middle of a packet's way: a packet that looked for the limit just before
+	# and for the mapping just after is let through by the gate. This look is later than both
+	chain own4 {
+		fib saddr type local goto near
+		meta l4proto tcp meta l4proto . ct original proto-dst @limited meta l4proto . ct original proto-dst . ip saddr != @allow4 drop
+		meta l4proto udp meta l4proto . ct original proto-dst @limited meta l4proto . ct original proto-dst . ip saddr != @allow4 drop
+		meta l4proto sctp meta l4proto . ct original proto-dst @limited meta l4proto . ct original proto-dst . ip saddr != @allow4 drop
+		meta l4proto tcp ct original ip daddr . meta l4proto . ct original proto-dst @limitedhost4 ct original ip daddr . meta l4proto . ct original proto-dst . ip saddr != @allowhost4 drop
+		meta l4proto udp ct original ip daddr . meta l4proto . ct original proto-dst @limitedhost4 ct original ip daddr . meta l4proto . ct original proto-dst . ip saddr != @allowhost4 drop
+		meta l4proto sctp ct original ip daddr . meta l4proto . ct original proto-dst @limitedhost4 ct original ip daddr . meta l4proto . ct original proto-dst . ip saddr != @allowhost4 drop
+		goto near
+	}
+
+	chain own6 {
+		fib saddr type local goto near
+		meta l4proto tcp meta l4proto . ct original proto-dst @limited meta l4proto . ct original proto-dst . ip6 saddr != @allow6 drop
+		meta l4proto udp meta l4proto . ct original proto-dst @limited meta l4proto . ct original proto-dst . ip6 saddr != @allow6 drop
+		meta l4proto sctp meta l4proto . ct original proto-dst @limited meta l4proto . ct original proto-dst . ip6 saddr != @allow6 drop
+		meta l4proto tcp ct original ip6 daddr . meta l4proto . ct original proto-dst @limitedhost6 ct original ip6 daddr . meta l4proto . ct original proto-dst . ip6 saddr != @allowhost6 drop
+		meta l4proto udp ct original ip6 daddr . meta l4proto . ct original proto-dst @limitedhost6 ct original ip6 daddr . meta l4proto . ct original proto-dst . ip6 saddr != @allowhost6 drop
+		meta l4proto sctp ct original ip6 daddr . meta l4proto . ct original proto-dst @limitedhost6 ct original ip6 daddr . meta l4proto . ct original proto-dst . ip6 saddr != @allowhost6 drop
+		goto near
 	}
 
 	# neighbours on one bridge, and the node's loopback: the answer would never come back this way

@@ -40,7 +40,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   kube: ['core', 'reconcile', 'package'],
   datapath: ['core', 'rules', 'reconcile', 'native', 'package'],
   reserve: ['core', 'reconcile', 'native', 'package'],
-  rpc: ['core', 'reconcile', 'proto', 'package'],
+  rpc: ['core', 'reconcile', 'proto', 'native', 'package'],
   ops: ['core', 'reconcile', 'native', 'package'],
   programs: ['core', 'rules', 'reconcile', 'proto', 'native', 'kube', 'datapath', 'reserve', 'rpc', 'ops', 'package'],
 };

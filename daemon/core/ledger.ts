@@ -124,7 +124,11 @@ export class Ledger {
    * number that a pod of the same name holds counts as free when `closing` says that this pod is gone (I7).
    */
   usable(wanted: Wanted, first: number, now: number, closing: (grant: Grant) => boolean): boolean {
-    if (!poolHolds(wanted.pool, first, wanted.size)) return false;
+    return poolHolds(wanted.pool, first, wanted.size) && this.available(wanted, first, now, closing);
+  }
+
+  /** The same for numbers that need not lie in the pool (any more). */
+  available(wanted: Wanted, first: number, now: number, closing: (grant: Grant) => boolean): boolean {
     for (let number = first; number < first + wanted.size; number++) {
       for (const protocol of wanted.protocols) {
         const holder = this.holder(protocol, number);

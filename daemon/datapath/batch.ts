@@ -21,7 +21,10 @@ const NLMSGERR_ATTR_MSG = 1;
 const NLMSGERR_ATTR_OFFS = 2;
 const HEADER = 16;
 
-/** Larger batches are sent from a worker thread, so that the loop goes on while the kernel works. */
+/**
+ * Larger batches are sent from a worker thread, so that the loop goes on while the kernel works. Smaller ones take some 20 µs; a
+ * refused one takes an RCU grace period more (10–25 ms, nf_tables_abort), which is rare enough to be waited for.
+ */
 const MAX_SYNCHRONOUS = 65_536;
 
 export interface BatchCommand {

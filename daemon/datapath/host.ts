@@ -4,7 +4,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { CHAINS, FAMILY, TABLE } from '../../rules/skeleton.ts';
-import { type ForwardFinding, type HookedChain, type HostFacts, type Passage, seen } from '../core/diagnosis.ts';
+import {
+  type ForwardFinding,
+  type HookedChain,
+  type HostFacts,
+  type Passage,
+  seen,
+  type Uplink,
+} from '../core/diagnosis.ts';
 import type { NodeAddress } from '../core/vocabulary.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../native/netlink.ts';
 import { type BaseChain, baseChains, rulesOf, type TableRules } from './chains.ts';
@@ -16,7 +23,7 @@ import { blindness, furtherSight, sight } from './sight.ts';
 export interface HostLook {
   /** At which the node serves host ports. */
   readonly addresses: readonly NodeAddress[];
-  /** The connections that the chains of the forward hook are asked about. */
+  /** The connections that the chains of the forward hook are asked about. Without `input` they come in by an uplink. */
   readonly passages: readonly Passage[];
 }
 
@@ -34,7 +41,14 @@ export async function readHost({ addresses, passages }: HostLook): Promise<HostF
     serviceAddresses: furtherSight(devices, (all) => withRoutes((socket) => servedServices(socket, addresses, all))),
     bridgeFilter: furtherSight(devices, bridgeFilter),
   };
-  return { ...facts, ...(await readRuleset(passages)) };
+  const input = facts.uplinks.kind === 'seen' ? outermost(facts.uplinks.value) : undefined;
+  const complete = passages.map((passage) => (input === undefined ? passage : { input, ...passage }));
+  return { ...facts, ...(await readRuleset(complete)) };
+}
+
+/** The device through which clients most likely come: that of the default route, or else the first. */
+function outermost(all: readonly Uplink[]): string | undefined {
+  return (all.find(({ device, replyDevice }) => device === replyDevice) ?? all[0])?.device;
 }
 
 function withRoutes<T>(read: (socket: NetlinkSocket) => T): T {

@@ -28,15 +28,7 @@ const RTA_OIF = 4;
 const NOTHING = Buffer.alloc(0);
 
 /** Devices of these kinds lead to other hosts; undefined is hardware. Of the others nobody outside knows an address. */
-const UPLINK_KINDS: ReadonlySet<string | undefined> = new Set([
-  undefined,
-  'bond',
-  'team',
-  'vlan',
-  'macvlan',
-  'ipvlan',
-  'veth',
-]);
+const UPLINK_KINDS: ReadonlySet<string | undefined> = new Set([undefined, 'bond', 'team', 'vlan', 'macvlan', 'ipvlan']);
 /** Made by Cilium, and by Calico in eBPF mode. A netkit device is only made for eBPF host routing. */
 const EBPF_DEVICE = /^(cilium_host|bpfin\.cali|bpfout\.cali)$/;
 /** Somebody far away (TEST-NET-2, RFC 5737): which way do answers to it leave? */
@@ -63,8 +55,7 @@ export function uplinks(
   const all = setting('ipv4/conf/all/rp_filter');
   return served.flatMap(({ family, address, device }) => {
     const known = devices.find(({ name }) => name === device);
-    if (family !== 4 || known === undefined || device === 'lo' || device.startsWith('cilium_')) return [];
-    if (!UPLINK_KINDS.has(known.kind)) return [];
+    if (family !== 4 || known === undefined || !leadsOut(known)) return [];
     const reply = replyIndex(socket, address);
     const replyDevice = devices.find(({ index }) => index === reply)?.name;
     return {
@@ -76,6 +67,11 @@ export function uplinks(
       ...(replyDevice === undefined ? {} : { replyDevice }),
     };
   });
+}
+
+/** A veth leads to a pod as a rule, and only in a node that is a container itself is it the uplink, under its usual name. */
+function leadsOut({ name, kind }: HostDevice): boolean {
+  return name !== 'lo' && (kind === 'veth' ? name.startsWith('eth') : UPLINK_KINDS.has(kind));
 }
 
 /** The index of the device through which an answer from this address to a far client leaves; undefined: no route. */

@@ -89,6 +89,8 @@ async function execute(path: string, args: readonly string[], input: string, tim
       extendEnv: false,
       maxBuffer: 1_000_000,
       killSignal: 'SIGKILL',
+      // Otherwise it listens for SIGTERM, finds that nobody else does (the agent listens once), and ends the agent in its pass.
+      cleanup: false,
     });
     const { exitCode, stdout, stderr } = result;
     if (exitCode !== undefined) return { exitCode, stdout, stderr };

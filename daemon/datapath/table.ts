@@ -92,7 +92,7 @@ export class Table implements Datapath, AsyncDisposable {
     let before: readonly Element[] | undefined;
     for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
       const generation = this.#foreign.generation();
-      const repair = await this.#repair(attempt > READ_ATTEMPTS / 2);
+      const repair = await this.#repair(attempt > READ_ATTEMPTS / 2).catch(unsettled);
       if (repair !== undefined) {
         repairs.push(repair);
         continue;
@@ -131,12 +131,13 @@ export class Table implements Datapath, AsyncDisposable {
     const state = readTableState(this.#socket);
     const wrong = this.#loaded === undefined ? '' : differences(this.#loaded, state);
     if (this.#loaded !== undefined && wrong === '') return undefined;
+    this.#loaded = undefined;
     const generation = this.#foreign.generation();
     const lost = await this.#load(state);
     const loaded = readTableState(this.#socket);
     const fault = loaded === undefined ? 'the table was deleted again' : deviation(loaded);
     const alone = (this.#foreign.generation() - generation) >>> 0 === 1;
-    this.#loaded = fault === '' && (alone || lenient) ? loaded : undefined;
+    if (fault === '' && (alone || lenient)) this.#loaded = loaded;
     return [wrong, lost, fault].filter((part) => part !== '').join('; ');
   }
 
@@ -160,6 +161,12 @@ export class Table implements Datapath, AsyncDisposable {
     await this.#nft.run('text', RECREATION);
     return `the table was made anew: ${reason}`;
   }
+}
+
+/** Somebody committed during each of the socket's own attempts: nothing was put right, the next attempt may see more. */
+function unsettled(error: unknown): string {
+  if (isErrno(error, 'EINTR')) return '';
+  throw error;
 }
 
 function isEqual(one: readonly Element[] | undefined, other: readonly Element[]): boolean {

@@ -2,8 +2,9 @@
  * The table's chains, rules and sets as the kernel has them: whether they are the skeleton, and whether anybody
  * changed them since. Elements are none of its business. Reads only.
  *
- * The kernel gives every object a handle that it never uses again in the same table, and a rule or set is never changed, only
- * replaced. So handles tell whether anything is other than it was; no listing is needed (nft 1.0.6 lists some rules wrongly).
+ * The kernel gives every object a handle that it never uses again in the same table, and a set is never changed, only
+ * replaced. A rule that is replaced keeps its handle (`nft replace rule`), so its expressions are compared, too. They tell
+ * whether anything is other than it was; no listing is needed (nft 1.0.6 lists some rules wrongly).
  */
 import { SETS } from '../../rules/element.ts';
 import { type FieldType, LAYOUTS } from '../../rules/layout.ts';
@@ -33,6 +34,7 @@ const NFTA_HOOK_HOOKNUM = 1;
 const NFTA_HOOK_PRIORITY = 2;
 const NFTA_RULE_CHAIN = 2;
 const NFTA_RULE_HANDLE = 3;
+const NFTA_RULE_EXPRESSIONS = 4;
 const NFTA_SET_NAME = 2;
 const NFTA_SET_FLAGS = 3;
 const NFTA_SET_KEY_TYPE = 4;
@@ -91,7 +93,7 @@ export interface TableState {
   readonly handle: string;
   readonly flags: number;
   readonly chains: ReadonlyMap<string, ChainState>;
-  /** The handles of each chain's rules, in order. */
+  /** Handle and expressions of each chain's rules, in order. */
   readonly rules: ReadonlyMap<string, readonly string[]>;
   /** Without the anonymous ones, which are part of their rules. */
   readonly sets: ReadonlyMap<string, SetState>;
@@ -143,9 +145,9 @@ function rulesByChain(bodies: readonly Buffer[]): ReadonlyMap<string, readonly s
   for (const body of bodies) {
     const chain = text(body, NFTA_RULE_CHAIN);
     const known = rules.get(chain);
-    const handle = hex(body, NFTA_RULE_HANDLE);
-    if (known === undefined) rules.set(chain, [handle]);
-    else known.push(handle);
+    const rule = `${hex(body, NFTA_RULE_HANDLE)} ${hex(body, NFTA_RULE_EXPRESSIONS)}`;
+    if (known === undefined) rules.set(chain, [rule]);
+    else known.push(rule);
   }
   return rules;
 }

@@ -30,8 +30,11 @@ export interface LogDestination {
   write(line: string): void;
 }
 
-/** What waits for a slow reader of stderr, in bytes; lines beyond are dropped, as the agent must not wait for its log. */
-const MAX_BUFFERED = 1024 * 1024;
+/**
+ * What waits for stderr, in bytes; lines beyond are dropped, as the agent must not wait for its log. A start that adopts
+ * 20,000 mappings says 7 MB of `mapped` in one turn, before the first byte can go out.
+ */
+const MAX_BUFFERED = 8 * 1024 * 1024;
 
 /** Longest message and stack of an error, in characters. */
 const MAX_MESSAGE = 1024;

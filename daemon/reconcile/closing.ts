@@ -1,8 +1,9 @@
 /** The grants that nobody asks for any more: their pod is gone or ended, or its annotation changed. Pure. */
 import { type Ledger, portKey } from '../core/ledger.ts';
 import type { Grant } from '../core/state.ts';
-import { type Closing, fits } from './allocate.ts';
 import type { Demand } from './demand.ts';
+import { fits } from './fit.ts';
+import type { Closing } from './search.ts';
 
 export interface ClosingGrants extends Closing, Iterable<Grant> {}
 

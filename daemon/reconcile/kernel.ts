@@ -5,7 +5,7 @@
 import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
 import type { Mapping } from '../core/vocabulary.ts';
 import { commit } from './commit.ts';
-import { elementsOnce, type Plan, plan } from './plan.ts';
+import { elementsOnce, idsOnce, type Plan, plan } from './plan.ts';
 import type { Clock, Datapath, Recorder } from './ports.ts';
 import { Refusals } from './refusals.ts';
 
@@ -17,6 +17,8 @@ export class Kernel {
   readonly #recorder: Recorder;
   readonly #clock: Clock;
   #installed: Map<string, Element> | undefined;
+  /** What should stand by the last commit, where what does stand is to be read again: so a foreign change in between is told. */
+  #expected: ReadonlyMap<string, Element> | undefined;
   /** What stood at the first read. */
   #inherited: ReadonlyMap<string, Element> | undefined;
   #healed: { what: string; missing: number; foreign: number } | undefined;
@@ -44,9 +46,11 @@ export class Kernel {
 
   /** Reads the table back. Rejects when the kernel cannot be asked. */
   async read(): Promise<ReadonlyMap<string, Element>> {
-    const expected = this.#installed;
+    const expected = this.#installed ?? this.#expected;
     this.#installed = undefined;
+    this.#expected = expected;
     const { elements, repaired } = await this.#datapath.read();
+    this.#expected = undefined;
     this.#installed = new Map(elements.map((element) => [elementId(element), element]));
     this.#inherited ??= new Map(this.#installed);
     if (expected !== undefined) this.#compare(expected, this.#installed, repaired);
@@ -109,8 +113,9 @@ export class Kernel {
     const { add, remove } = done.change;
     // The kernel finds an interval by its beginning alone: to remove a foreign one may take away another that holds that.
     if (this.#healed !== undefined) this.#againAt = this.#clock.monotonic() + RETRY_MS;
-    else if (done.refused.size === 0) this.#installed = applied(model, done.change);
     if (done.refused.size > 0) this.#noteRefused(done.refused, wanted, [...model.values()]);
+    else if (this.#healed === undefined) this.#installed = applied(model, done.change);
+    else this.#expected = applied(model, done.change);
     this.#recorder.record({
       kind: 'applied',
       ms: this.#clock.monotonic() - began,
@@ -148,7 +153,8 @@ export class Kernel {
 }
 
 function allStand(mapping: Mapping, installed: ReadonlyMap<string, Element>): boolean {
-  return elementsOnce(mapping).every((element) => sameElement(installed.get(elementId(element)), element));
+  const ids = idsOnce(mapping);
+  return elementsOnce(mapping).every((element, index) => sameElement(installed.get(ids[index] as string), element));
 }
 
 function sameElement(one: Element | undefined, other: Element): boolean {

@@ -44,7 +44,7 @@ export function elementsOnce(mapping: Mapping): readonly Element[] {
 const idsOfMapping = new WeakMap<Mapping, readonly string[]>();
 
 /** The elementId of each of the mapping's elements, likewise made once: most of a pass is to look them up. */
-function idsOnce(mapping: Mapping): readonly string[] {
+export function idsOnce(mapping: Mapping): readonly string[] {
   let ids = idsOfMapping.get(mapping);
   if (ids === undefined) {
     ids = elementsOnce(mapping).map(elementId);

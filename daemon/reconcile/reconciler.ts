@@ -114,6 +114,7 @@ export class Reconciler {
     const problems = new Map<string, Problem>();
     const demands = this.#demands(pods, problems);
     const statics = staticsOf(pods);
+    this.#noteInherited(suspects);
     const before = closingOf(this.ledger, demands, suspects);
     const allocation = this.#allocator.allocate([...demands.values()], statics.has, before, hints);
     this.#wake(allocation.retryAt);
@@ -123,7 +124,7 @@ export class Reconciler {
     const standings = standingsOf(pods, demands, problems, this.ledger, this.#mappings);
     const promised = standings.flatMap((standing) => standing.promised);
     const mappings = new Map(promised.map((mapping) => [mappingKey(mapping), mapping]));
-    this.#noteFormer(mappings, suspects);
+    this.#noteChanged(mappings);
     this.#mappings = mappings;
     for (const standing of standings) if (allocation.given.has(standing.pod.uid)) this.#tell(standing);
     const wanted = promised.filter((mapping) => elementsOnce(mapping).length > 0);
@@ -172,18 +173,24 @@ export class Reconciler {
 
   /**
    * Where the flows of mappings that change or end may lead, whether or not a rule is there to be removed: somebody may have
-   * flushed the table. And, once, those of every grant of an earlier agent, which may have died in the midst of a take-down.
+   * flushed the table.
    */
-  #noteFormer(now: ReadonlyMap<string, Mapping>, suspects: ReadonlySet<string>): void {
-    const note = (former: FormerTarget) =>
-      this.#cleaning.note([{ protocol: former.protocol, port: former.hostPort, size: former.size }], [former]);
+  #noteChanged(now: ReadonlyMap<string, Mapping>): void {
     for (const [key, mapping] of this.#mappings) {
-      if (mapping.podIPs.length > 0 && now.get(key) !== mapping) note(mapping);
+      if (mapping.podIPs.length > 0 && now.get(key) !== mapping) this.#noteFlows(mapping);
     }
+  }
+
+  /** Once, those of every grant of an earlier agent, which may have died in the midst of a take-down. */
+  #noteInherited(suspects: ReadonlySet<string>): void {
     if (this.#inherited.size === 0) return;
     for (const grant of this.ledger.grants()) {
-      if (!suspects.has(grant.uid) && this.#inherited.delete(grantKey(grant))) note(grant);
+      if (!suspects.has(grant.uid) && this.#inherited.delete(grantKey(grant))) this.#noteFlows(grant);
     }
+  }
+
+  #noteFlows(former: FormerTarget): void {
+    this.#cleaning.note([{ protocol: former.protocol, port: former.hostPort, size: former.size }], [former]);
   }
 
   /** From un-announcing to cleaned flows. False when announcing has to wait. */
@@ -300,7 +307,8 @@ export class Reconciler {
 
 /** The numbers that the pod's own annotation names: used only when nothing better is known, and only if they are free. */
 function hints({ pod }: Demand): ReadonlyMap<string, number> {
-  const text = Object.hasOwn(pod.annotations, MAPPINGS) ? (pod.annotations[MAPPINGS] as string) : '';
+  if (!Object.hasOwn(pod.annotations, MAPPINGS)) return new Map();
+  const text = pod.annotations[MAPPINGS] as string;
   const own = parseMappingsAnnotation(text).filter(({ podUID }) => podUID === pod.uid);
   return new Map(own.map((entry) => [portKey(entry), entry.hostPort]));
 }

@@ -3,7 +3,7 @@ import { BerthError } from '../core/errors.ts';
 import type { Ledger } from '../core/ledger.ts';
 import type { Grant } from '../core/state.ts';
 import type { Reservation } from '../core/vocabulary.ts';
-import { reservation } from './allocate.ts';
+import { reservation } from './fit.ts';
 import type { World } from './ports.ts';
 
 /** How soon a number that another process took is tried again, in ms. */

@@ -95,18 +95,16 @@ export class Surroundings {
    */
   environment(mappings: readonly Mapping[]): { readonly elements: readonly Element[]; readonly complete: boolean } {
     const bridges = new Set<string>();
-    const used = new Set<string>();
+    // A pod may have a hundred mappings: each of its addresses is asked for once.
+    const used = new Set(mappings.flatMap(({ podIPs }) => podIPs));
     let complete = true;
-    for (const mapping of mappings) {
-      for (const podIP of mapping.podIPs) {
-        used.add(podIP);
-        const route = this.#route(podIP);
-        if (route === undefined) continue;
-        if (!podIP.includes(':')) this.#openLoopback(route.device);
-        if (!route.bridge) continue;
-        bridges.add(route.device);
-        if (!this.#openHairpin(podIP, route.device)) complete = false;
-      }
+    for (const podIP of used) {
+      const route = this.#route(podIP);
+      if (route === undefined) continue;
+      if (!podIP.includes(':')) this.#openLoopback(route.device);
+      if (!route.bridge) continue;
+      bridges.add(route.device);
+      if (!this.#openHairpin(podIP, route.device)) complete = false;
     }
     for (const podIP of this.#routes.keys()) if (!used.has(podIP)) this.#forget(podIP);
     return { elements: [...nodeElements(this.#addresses), ...sameDeviceElements([...bridges])], complete };

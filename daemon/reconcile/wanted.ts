@@ -3,8 +3,8 @@
 import { type Ledger, portKey } from '../core/ledger.ts';
 import type { Grant } from '../core/state.ts';
 import type { Mapping } from '../core/vocabulary.ts';
-import { fits } from './allocate.ts';
 import type { Demand } from './demand.ts';
+import { fits } from './fit.ts';
 import { mappingKey } from './plan.ts';
 
 /** The mappings of one demand, in the order of its requests; those without a grant are left out. */

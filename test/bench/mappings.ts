@@ -16,7 +16,7 @@ export interface PodPlan {
   /** Container ports 8000, 8001, … */
   readonly ports: number;
   /** TCP unless given. */
-  readonly protocol?: 'UDP';
+  readonly protocol?: 'TCP' | 'UDP';
 }
 
 /** Pod `index` with this many ports. */

@@ -2,35 +2,24 @@
  * A node with the agent as a real process on it, a directory of manifests, and everything that can be read from outside
  * about both. Tests break it; nothing here helps the agent.
  */
-import type { ChildProcess, SpawnOptions } from 'node:child_process';
+import type { SpawnOptions } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { get } from 'node:http';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { MappingView } from '../../daemon/rpc/convert.ts';
+import { AgentProcess } from './agentprocess.ts';
+import { fetchFrom, metricIn, type Reply } from './endpoint.ts';
 import { heldSockets } from './heldsockets.ts';
 import { Manifests, type PodPlan } from './manifest.ts';
 import { probe, type Question } from './matrix/probe.ts';
-import { atOnce, Server } from './matrix/server.ts';
+import { Server } from './matrix/server.ts';
 import { CLIENT, LAYOUTS, type Layout, NODE, type Place, Topology } from './matrix/topology.ts';
 import { answered } from './matrix/waiting.ts';
 import type { Namespace } from './namespace.ts';
 import { program } from './program.ts';
-import {
-  announcedIn,
-  elementsIn,
-  type Holding,
-  installedIn,
-  listFrom,
-  numbersOf,
-  readState,
-  type StateText,
-  type TableElement,
-  writtenIn,
-} from './standing.ts';
+import * as standing from './standing.ts';
 
-export { CLIENT, NODE };
+export { AgentProcess, CLIENT, NODE };
 
 /** What `.status` tells of a pod. */
 export interface Told {
@@ -45,6 +34,13 @@ export interface Told {
   }[];
 }
 
+export interface SiteOptions {
+  /** As `--pool` takes them. */
+  readonly pools?: readonly string[];
+  readonly layout?: Layout;
+  readonly stateDir?: string;
+}
+
 export interface StartOptions {
   /** More options of `berth agent`; what is given here wins over what every agent of the site gets. */
   readonly flags?: readonly string[];
@@ -57,56 +53,13 @@ export interface StartOptions {
   readonly ipc?: boolean;
 }
 
-export interface Ending {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
-
-/** One agent process. */
-export class AgentProcess {
-  readonly child: ChildProcess;
-  readonly ended: Promise<Ending>;
-  readonly #log: string;
-
-  constructor(child: ChildProcess, log: string) {
-    this.child = child;
-    this.#log = log;
-    this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
-  }
-
-  get pid(): number {
-    return this.child.pid ?? 0;
-  }
-
-  get running(): boolean {
-    return this.child.exitCode === null && this.child.signalCode === null;
-  }
-
-  /** Everything that it said. */
-  get log(): string {
-    return readFileSync(this.#log, 'utf8');
-  }
-
-  /** The lines of its log that tell of this event, oldest first. */
-  logged(event: string): readonly Record<string, unknown>[] {
-    return this.log
-      .split('\n')
-      .filter((line) => line.startsWith('{'))
-      .map((line): Record<string, unknown> => JSON.parse(line))
-      .filter((line) => line.event === event);
-  }
-
-  /** `kill -9`, unless another signal is named. */
-  async stop(signal: NodeJS.Signals = 'SIGKILL'): Promise<Ending> {
-    if (this.running) this.child.kill(signal);
-    return await this.ended;
-  }
-}
+/** A question to a host port of the node; by default TCP, from the client, at the node's first address. */
+export type Ask = Partial<Question> & { readonly from?: Namespace };
 
 export class Site implements AsyncDisposable {
   readonly topology: Topology;
   readonly directory = mkdtempSync(join(tmpdir(), 'berth-site-'));
-  readonly stateDir = join(this.directory, 'state');
+  readonly stateDir: string;
   readonly socket = join(this.directory, 'agent.sock');
   readonly manifests = new Manifests(join(this.directory, 'pods'), join(this.directory, 'draft'));
   readonly #pools: readonly string[];
@@ -114,11 +67,9 @@ export class Site implements AsyncDisposable {
   readonly #servers: Server[] = [];
 
   /** Pods hang on a bridge unless another layout is named. */
-  constructor({
-    pools = ['default=20000-20999'],
-    layout = bridge(),
-  }: { pools?: readonly string[]; layout?: Layout } = {}) {
+  constructor({ pools = ['default=20000-20999'], layout = bridge(), stateDir }: SiteOptions = {}) {
     this.#pools = pools;
+    this.stateDir = stateDir ?? join(this.directory, 'state');
     mkdirSync(this.manifests.path);
     this.topology = new Topology(layout);
   }
@@ -134,32 +85,22 @@ export class Site implements AsyncDisposable {
     return place;
   }
 
-  /** The options of an agent of this site. */
-  get flags(): readonly string[] {
-    const pools = this.#pools.flatMap((pool) => ['--pool', pool]);
-    const places = ['--pods', `dir:${this.manifests.path}`, '--state-dir', this.stateDir, '--socket', this.socket];
-    return [...places, '--node-name', 'node', ...pools];
-  }
-
-  async start({
-    flags = [],
-    under = [],
-    entry = 'daemon/cli.ts',
-    env = {},
-    ipc = false,
-  }: StartOptions = {}): Promise<AgentProcess> {
-    const file = await program(entry);
+  async start({ flags = [], under = [], entry, env = {}, ipc = false }: StartOptions = {}): Promise<AgentProcess> {
+    const file = await program(entry ?? 'daemon/cli.ts');
     const path = join(this.directory, `agent-${this.#agents.length}.log`);
     const log = openSync(path, 'a');
-    const [command = '', ...args] = [...under, process.execPath, file, 'agent', ...this.flags, ...flags];
-    const options: SpawnOptions = {
-      stdio: ['ignore', log, log, ...(ipc ? (['ipc'] as const) : [])],
-      env: { ...process.env, ...env },
-    };
-    const agent = new AgentProcess(this.node.spawn(command, args, options), path);
+    const [command = '', ...args] = [...under, process.execPath, file, 'agent', ...this.#flags, ...flags];
+    const stdio: SpawnOptions['stdio'] = ['ignore', log, log, ...(ipc ? (['ipc'] as const) : [])];
+    const agent = new AgentProcess(this.node.spawn(command, args, { stdio, env: { ...process.env, ...env } }), path);
     closeSync(log);
     this.#agents.push(agent);
     return agent;
+  }
+
+  get #flags(): readonly string[] {
+    const pools = this.#pools.flatMap((pool) => ['--pool', pool]);
+    const places = ['--pods', `dir:${this.manifests.path}`, '--state-dir', this.stateDir, '--socket', this.socket];
+    return [...places, '--node-name', 'node', ...pools];
   }
 
   /** Starts an agent and waits until it is ready. */
@@ -183,9 +124,8 @@ export class Site implements AsyncDisposable {
   /** What this very pod was told; undefined when nothing. */
   told({ namespace = 'default', name, uid }: PodPlan): Told | undefined {
     try {
-      const told: Told = JSON.parse(
-        readFileSync(join(this.manifests.path, '.status', `${namespace}_${name}.json`), 'utf8'),
-      );
+      const path = join(this.manifests.path, '.status', `${namespace}_${name}.json`);
+      const told: Told = JSON.parse(readFileSync(path, 'utf8'));
       return told.uid === uid ? told : undefined;
     } catch {
       return undefined;
@@ -194,42 +134,39 @@ export class Site implements AsyncDisposable {
 
   /** Waits until the pod was told that it is mapped: the host port, of a block the first, by `name/PROTOCOL`. */
   async mapped(plan: PodPlan): Promise<ReadonlyMap<string, number>> {
-    const told = await answered(
-      () => {
-        const found = this.told(plan);
-        return found?.conditions[0]?.status === 'True' ? found : undefined;
-      },
-      `pod ${plan.name} is mapped`,
-      { why: () => `${JSON.stringify(this.told(plan))}\n${this.#why()}` },
-    );
+    const { annotations } = await this.#heard(plan, 'is mapped', ({ status }) => status === 'True');
     const list: readonly { name: string; protocol: string; hostPort: number }[] = JSON.parse(
-      told.annotations['berth.dev/mappings'] ?? '[]',
+      annotations['berth.dev/mappings'] ?? '[]',
     );
     return new Map(list.map(({ name, protocol, hostPort }) => [`${name}/${protocol}`, hostPort]));
   }
 
   /** Waits until the pod was told that it is not mapped, for this reason. Resolves to the message. */
   async refused(plan: PodPlan, reason: string): Promise<string> {
-    return await answered(
-      () => {
-        const condition = this.told(plan)?.conditions[0];
-        return condition?.status === 'False' && condition.reason === reason ? condition.message : undefined;
-      },
-      `pod ${plan.name} is refused: ${reason}`,
-      { why: () => `${JSON.stringify(this.told(plan))}\n${this.#why()}` },
-    );
+    const told = await this.#heard(plan, reason, (one) => one.status === 'False' && one.reason === reason);
+    return told.conditions[0]?.message ?? '';
+  }
+
+  async #heard(plan: PodPlan, what: string, good: (condition: Told['conditions'][number]) => boolean): Promise<Told> {
+    const ask = () => {
+      const told = this.told(plan);
+      return told?.conditions[0] !== undefined && good(told.conditions[0]) ? told : undefined;
+    };
+    return await answered(ask, `pod ${plan.name}: ${what}`, {
+      why: () => `${JSON.stringify(this.told(plan))}\n${this.#why()}`,
+    });
   }
 
   list(): Promise<readonly MappingView[]> {
-    return listFrom(this.socket);
+    return standing.listFrom(this.socket);
   }
 
-  elements(): readonly TableElement[] {
-    return elementsIn(this.node);
+  elements(): readonly standing.TableElement[] {
+    return standing.elementsIn(this.node);
   }
 
-  state(): StateText {
-    return readState(this.stateDir);
+  state(): standing.StateText {
+    return standing.readState(this.stateDir);
   }
 
   /**
@@ -238,80 +175,43 @@ export class Site implements AsyncDisposable {
    */
   async agreed(
     agent: AgentProcess,
-    good: (holdings: readonly Holding[]) => boolean = () => true,
-  ): Promise<readonly Holding[]> {
-    let seen: unknown;
-    return await answered(
-      async () => {
-        if (!agent.running) throw new Error(`the agent ended:\n${agent.log}`);
-        const announced = announcedIn(await this.list());
-        const views = {
-          announced,
-          installed: installedIn(this.elements()),
-          written: writtenIn(this.state()),
-          sockets: heldSockets(agent.pid),
-        };
-        seen = views;
-        const texts = [views.installed, views.written].map((view) => JSON.stringify(view));
-        const same = texts.every((text) => text === JSON.stringify(announced));
-        return same && JSON.stringify(views.sockets) === JSON.stringify(numbersOf(announced)) && good(announced)
-          ? announced
-          : undefined;
-      },
-      'kernel, state file, gRPC and sockets agree',
-      { why: () => `${JSON.stringify(seen, null, 1)}\n${this.#why()}` },
-    );
+    good: (holdings: readonly standing.Holding[]) => boolean = () => true,
+  ): Promise<readonly standing.Holding[]> {
+    let seen = '';
+    const ask = async () => {
+      if (!agent.running) throw new Error(`the agent ended:\n${agent.log}`);
+      const announced = standing.announcedIn(await this.list());
+      const installed = standing.installedIn(this.elements());
+      const written = standing.writtenIn(this.state());
+      const sockets = heldSockets(agent.pid);
+      seen = JSON.stringify({ announced, installed, written, sockets }, null, 1);
+      const same = isEqual(announced, installed) && isEqual(announced, written);
+      return same && isEqual(sockets, standing.numbersOf(announced)) && good(announced) ? announced : undefined;
+    };
+    const what = 'kernel, state file, gRPC and sockets agree';
+    return await answered(ask, what, { why: () => `${seen}\n${this.#why()}` });
   }
 
   async until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
     await answered(async () => ((await condition()) ? true : undefined), what, { why: () => this.#why() });
   }
 
-  /** `/readyz`: status 0 while nobody answers. */
-  ready(): Promise<{ readonly status: number; readonly text: string }> {
-    return this.#http('/readyz');
+  ready(port?: number): Promise<Reply> {
+    return fetchFrom(this.node, '/readyz', port);
   }
 
-  /** The value of a metric, as it stands before its labels' `{`; the sum where it has several. */
+  /** The sum of a metric over its labels. */
   async metric(name: string): Promise<number> {
-    const { text } = await this.#http('/metrics');
-    const lines = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
-    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
-  }
-
-  #http(path: string): Promise<{ readonly status: number; readonly text: string }> {
-    return new Promise((resolve) => {
-      const createConnection = () =>
-        this.node.enter(() =>
-          connect({
-            host: 'at 127.0.0.1',
-            port: 9464,
-            family: 4,
-            lookup: (_host, options, answer) => atOnce('127.0.0.1', options, answer),
-          }),
-        );
-      const request = get({ path, createConnection, headers: { connection: 'close' } }, (response) => {
-        let text = '';
-        response.on('data', (data) => {
-          text += data;
-        });
-        response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
-      });
-      request.on('error', () => resolve({ status: 0, text: '' }));
-    });
+    return metricIn((await fetchFrom(this.node, '/metrics')).text, name);
   }
 
   /** What a client outside is answered at a host port of the node. */
-  ask(port: number, question: Partial<Question> & { readonly from?: Namespace } = {}): Promise<string> {
-    return probe(question.from ?? this.topology.client, { protocol: 'TCP', address: NODE[4], port, ...question });
+  ask(port: number, { from = this.topology.client, ...question }: Ask = {}): Promise<string> {
+    return probe(from, { protocol: 'TCP', address: NODE[4], port, ...question });
   }
 
   /** Waits until the client is answered so. */
-  async answers(
-    port: number,
-    answer: string,
-    question: Partial<Question> & { readonly from?: Namespace } = {},
-  ): Promise<void> {
+  async answers(port: number, answer: string, question: Ask = {}): Promise<void> {
     let last = '';
     const ask = async () => {
       last = await this.ask(port, { patience: 200, ...question });
@@ -330,6 +230,10 @@ export class Site implements AsyncDisposable {
     this.topology[Symbol.dispose]();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+function isEqual(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((text, index) => text === other[index]);
 }
 
 function bridge(): Layout {

@@ -12,7 +12,7 @@ test.serial('all well: no hop fails, with a pod and without', async (t) => {
   await using patient = await Patient.well();
   const { exitCode, troubles, breaksAt } = patient.doctor();
   t.deepEqual([exitCode, troubles, breaksAt], [0, [UDP_UNKNOWN], null]);
-  t.true(await patient.reachable(await patient.hostPort('web')));
+  t.true(await patient.reachable(patient.hostPort('web')));
   const node = patient.doctor([]);
   t.deepEqual([node.exitCode, node.troubles], [0, []]);
   t.true(node.findings.some(({ code }) => code === 'BD402'));
@@ -27,7 +27,7 @@ test.serial('all well: no hop fails, with a pod and without', async (t) => {
 
 test.serial('looking changes nothing: not the ruleset, not a setting, not a file, not a tracked flow', async (t) => {
   await using patient = await Patient.well();
-  t.true(await patient.reachable(await patient.hostPort('web')));
+  t.true(await patient.reachable(patient.hostPort('web')));
   patient.freezeAgent();
   const state = join(patient.scene.directory, 'state');
   const look = () => ({
@@ -103,7 +103,7 @@ test.serial('no number was given: the doctor says what the agent says', async (t
 
 test.serial('no agent, and another process took the number: the reservation is named, and the process', async (t) => {
   await using patient = await Patient.well();
-  const port = await patient.hostPort('web');
+  const port = patient.hostPort('web');
   await patient.endAgent('SIGKILL');
   const thief = patient.node.enter(() => createServer().listen(port));
   t.teardown(() => thief.close());
@@ -115,7 +115,7 @@ test.serial('no agent, and another process took the number: the reservation is n
 
 test.serial('a rule was deleted while the agent is frozen: the rule is named', async (t) => {
   await using patient = await Patient.well();
-  const port = await patient.hostPort('web');
+  const port = patient.hostPort('web');
   patient.freezeAgent();
   patient.node.run(NFT, ['delete', 'element', 'inet', 'berth', 'any4', `{ tcp . ${port} }`]);
   const { exitCode, breaksAt, troubles } = patient.doctor();
@@ -142,18 +142,12 @@ test.serial('an address of the node is not served: the node addresses are named'
   t.is(breaksAt?.code, 'BD302');
   t.true(breaksAt?.says.includes('10.90.2.1'));
   t.deepEqual(troubles, ['fail BD302 node addresses', 'fail BD401 agent', UDP_UNKNOWN]);
-  t.false(await patient.reachable(await portOf(patient)));
+  t.false(await patient.reachable(patient.hostPort('web')));
 });
-
-/** Of the state file: a frozen agent does not tell. */
-async function portOf({ scene }: Patient): Promise<number> {
-  const { grants } = JSON.parse(readFileSync(join(scene.directory, 'state', 'state.json'), 'utf8'));
-  return (grants as { name: string; hostPort: number }[]).find(({ name }) => name === 'web')?.hostPort ?? 0;
-}
 
 test.serial('the agent is gone: it is named, and that its rules go on to work is seen', async (t) => {
   await using patient = await Patient.well();
-  const port = await patient.hostPort('web');
+  const port = patient.hostPort('web');
   await patient.endAgent('SIGTERM');
   const { exitCode, breaksAt, troubles } = patient.doctor();
   t.is(breaksAt?.code, 'BD401');
@@ -172,7 +166,7 @@ test.serial('the agent is gone: it is named, and that its rules go on to work is
 
 test.serial('a tracked flow that goes elsewhere is shown', async (t) => {
   await using patient = await Patient.well();
-  const port = await patient.hostPort('game');
+  const port = patient.hostPort('game');
   const flow = `-I -p udp -s 10.90.2.2 -d 10.90.2.1 --sport 5555 --dport ${port} --timeout 100`;
   patient.node.run('/usr/sbin/conntrack', flow.split(' '));
   const { exitCode, findings } = patient.doctor();
@@ -201,7 +195,7 @@ test.serial('the pod does not listen: the listener is named, for TCP and for UDP
 
 test.serial('the host does not forward: forwarding is named', async (t) => {
   await using patient = await Patient.well();
-  const port = await patient.hostPort('web');
+  const port = patient.hostPort('web');
   patient.node.sysctl('net.ipv4.ip_forward', 0);
   t.false(await patient.reachable(port));
   const { exitCode, troubles, breaksAt } = patient.doctor();
@@ -213,7 +207,7 @@ test.serial('the host does not forward: forwarding is named', async (t) => {
 
 test.serial('the forward hook drops: the chain is named, and the accept rule that mends it is seen', async (t) => {
   await using patient = await Patient.well();
-  const port = await patient.hostPort('web');
+  const port = patient.hostPort('web');
   const remedy = 'FORWARD -m conntrack --ctstate DNAT -j ACCEPT'.split(' ');
   for (const [program, chain, mended] of [
     ['/usr/sbin/iptables-nft', /chain "FORWARD" of table ip "filter"/, []],
@@ -259,7 +253,7 @@ test.serial(
     await using patient = await Patient.well();
     using other = Namespace.create('other');
     const { node, scene } = patient;
-    const port = await patient.hostPort('web');
+    const port = patient.hostPort('web');
     node.link('eth1', other, 'eth0');
     node.address('eth1', '203.0.113.1/24');
     node.ip('route add default via 203.0.113.2');

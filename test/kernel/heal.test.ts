@@ -268,6 +268,8 @@ test.serial("I8: a pod's device is removed and comes back: others are served mea
   site.node.attach(device, 'br0');
   place.namespace.address('eth0', `${place.address[4]}/24`, `${place.address[6]}/64`);
   place.namespace.ip('route add default via 10.244.0.1');
+  // A new pod makes itself known with its new MAC address.
+  site.node.ip('neigh flush dev br0');
   await site.answers(port, 'open sees 192.0.2.2');
   // The new port of the bridge sends back what comes from it, too.
   await site.answers(port, 'open sees 10.244.0.1', { from: place.namespace });

@@ -123,6 +123,31 @@ for (const [commands, verdict] of IPTABLES) {
   });
 }
 
+test('a connection of which it is not known where it comes in comes in by the uplink, not by a bridge or a pod', async (t) => {
+  using node = Namespace.create('node');
+  using client = Namespace.create('client');
+  using pod = Namespace.create('pod');
+  node.bridge('br0', '10.90.1.1/24');
+  node.link('veth1', pod, 'eth0');
+  node.address('veth1', '10.91.1.1/32');
+  node.link('eth0', client, 'eth0');
+  node.address('eth0', '192.0.2.1/24');
+  for (const [device, verdict] of [
+    ['br0', 'drops'],
+    ['veth1', 'drops'],
+    ['eth0', 'accepts'],
+  ] as const) {
+    const chain = `chain f { type filter hook forward priority 0; policy drop; iifname "${device}" accept; };`;
+    node.run(NFT, ['-f', '-'], `table ip x {}; delete table ip x; table ip x { ${chain} }`);
+    const { forward, uplinks } = await look(node, { family: 4 });
+    t.is(known(forward)[0]?.verdict, verdict, device);
+    t.deepEqual(
+      known(uplinks).map((one) => one.device),
+      ['eth0'],
+    );
+  }
+});
+
 test('iptables without nf_tables: its policy is read, its rules are left undecided, and no table is created by looking', async (t) => {
   using node = Namespace.create('node');
   const names = () => node.enter(() => node.run('cat', ['/proc/net/ip_tables_names']));

@@ -6,7 +6,7 @@ import { PacketCounter } from './matrix/counter.ts';
 import { sceneOf } from './matrix/fixture.ts';
 import { MARK, translate, VIPS } from './matrix/otherprogram.ts';
 import { probe } from './matrix/probe.ts';
-import { BLOCK, type Scene } from './matrix/scene.ts';
+import { blockOf, type Scene } from './matrix/scene.ts';
 import { Server } from './matrix/server.ts';
 import {
   type Addresses,
@@ -123,6 +123,25 @@ for (const layout of LAYOUTS) {
           t.is(await probe(topology.client, { protocol, ...from }), `service sees ${CLIENT[family]}`);
           const mapped = { protocol, address: SECOND[family], port: from.port };
           t.is(await probe(topology.client, mapped), `host${family} sees ${CLIENT[family]}`);
+        }
+      }
+    },
+  );
+
+  test.serial(
+    `${layout.name}: where another program claims a mapping's own number at the node, the mapping is applied, once`,
+    async (t) => {
+      const scene = await opened();
+      const { topology, neighbour } = scene;
+      for (const family of FAMILIES) {
+        const mapped = { address: NODE[family], port: scene.port('listed') };
+        // The second of these rules would meet what the mapping has sent on.
+        for (const from of [mapped, { address: topology.place('listed').address[family], port: 8080 }]) {
+          translate(topology.node, 'nft', from, { address: neighbour.address[family], port: 8081 });
+        }
+        for (const protocol of PROTOCOLS) {
+          const question = { protocol, source: CLIENT[family], ...mapped };
+          t.is(await probe(topology.client, question), `listed sees ${CLIENT[family]}`);
         }
       }
     },
@@ -248,7 +267,7 @@ for (const layout of LAYOUTS) {
         { name: 'open', at: NODE, number: scene.port('open') },
         { name: 'open', at: GATEWAY, number: scene.port('open') },
         { name: 'listed', at: SECOND, number: scene.port('listed') },
-        { name: 'block', at: NODE, number: BLOCK.middle },
+        { name: 'block', at: NODE, number: blockOf('block').middle },
       ] as const;
       for (const { name, at, number } of places) {
         for (const family of FAMILIES) {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Protocol } from '../../daemon/core/vocabulary.ts';
+import type { Place } from './matrix/topology.ts';
 
 /** A pod as a test describes it; what is left out is as in a pod that runs. */
 export interface PodPlan {
@@ -33,6 +34,17 @@ export interface PortPlan {
 export function pod(name: string, plan: Partial<PodPlan> = {}): PodPlan {
   const { annotations = { 'berth.dev/ports': '' } } = plan;
   return { uid: randomUUID(), ...plan, name, annotations };
+}
+
+/** Port 8080 for both protocols: they get one number. */
+export const BOTH: readonly PortPlan[] = [
+  { name: 'web', containerPort: 8080 },
+  { name: 'game', containerPort: 8080, protocol: 'UDP' },
+];
+
+/** A pod that lives in the place, with both ports; called like the place unless it has a name. */
+export function podAt({ name, address }: Place, plan: Partial<PodPlan> = {}): PodPlan {
+  return pod(plan.name ?? name, { ports: BOTH, podIPs: [address[4], address[6]], ...plan });
 }
 
 /** A directory of manifests. A file takes its place in one step. */

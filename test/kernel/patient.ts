@@ -8,8 +8,8 @@ import { existsSync, openSync, readFileSync, renameSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Finding } from '../../daemon/core/diagnosis.ts';
+import type { PodStatus } from '../../daemon/kube/statusfile.ts';
 import { MappingClient } from '../../daemon/rpc/client.ts';
-import type { MappingView } from '../../daemon/rpc/convert.ts';
 import { Scene } from '../demo/scene.ts';
 import type { Namespace } from './namespace.ts';
 
@@ -94,7 +94,7 @@ export class Patient implements AsyncDisposable {
     const log = openSync(this.log, 'a');
     const stdio = ['ignore', log, log] as const;
     this.#agent = this.node.node(CLI, [...this.scene.agentArguments, ...this.#arguments], { stdio: [...stdio] });
-    await eventually(async () => (await this.mappings()) !== undefined, 'the agent answers');
+    await eventually(async () => existsSync(this.scene.socket) && (await this.#answers()), 'the agent answers');
   }
 
   /** SIGSTOP: it holds everything and does nothing. */
@@ -106,30 +106,33 @@ export class Patient implements AsyncDisposable {
     if (this.#agent !== undefined) await ended(this.#agent, signal);
   }
 
-  /** Undefined when the agent does not answer. */
-  async mappings(): Promise<readonly MappingView[] | undefined> {
+  async #answers(): Promise<boolean> {
     using client = new MappingClient(this.scene.socket);
     try {
-      const found: MappingView[] = [];
-      for await (const page of client.list({})) found.push(...page.mappings);
-      return found;
+      await client.get({ namespace: 'default', pod: 'one' });
+      return true;
     } catch {
-      return undefined;
+      return false;
     }
   }
 
   async mapped(): Promise<void> {
-    await eventually(async () => (await this.mappings())?.length === 2, 'two mappings are live');
+    await eventually(async () => this.#status?.conditions[0]?.status === 'True', 'the pod is mapped');
   }
 
   /** The agent has told the pod how it stands. */
   async told(): Promise<void> {
-    const status = join(this.scene.pods, '.status', 'default_one.json');
-    await eventually(async () => existsSync(status), 'the agent has told the pod');
+    await eventually(async () => this.#status !== undefined, 'the agent has told the pod');
   }
 
-  async hostPort(name: string): Promise<number> {
-    return (await this.mappings())?.find((one) => one.name === name)?.hostPort ?? 0;
+  /** The promise: the number of a port that is mapped. */
+  hostPort(name: string): number {
+    return Number(this.#status?.annotations[`port.berth.dev/${name}`]);
+  }
+
+  get #status(): PodStatus | undefined {
+    const path = join(this.scene.pods, '.status', 'default_one.json');
+    return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as PodStatus) : undefined;
   }
 
   get doctorArguments(): readonly string[] {

@@ -1,8 +1,8 @@
 /**
  * Run by tests in a process of its own. `refused`: prints what each way into the kernel answers. `churn`: makes and deletes a
- * table of its own without end.
+ * table of its own without end, some thousand commits a second.
  */
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import { BatchSocket } from '../../daemon/datapath/batch.ts';
 import { NetlinkTransport } from '../../daemon/datapath/netlinktransport.ts';
 import { Nft } from '../../daemon/datapath/nft.ts';
@@ -35,7 +35,7 @@ async function churn(): Promise<never> {
   const body = new AttributeWriter(Uint8Array.of(1, 0, 0, 0)).text(1, 'churn').body();
   for (;;) {
     await socket.run([{ type: 10 << 8 /* NFT_MSG_NEWTABLE */, flags: NLM_F_CREATE, body }]);
-    await turn();
+    await setTimeout(1);
     await socket.run([{ type: (10 << 8) | 2 /* NFT_MSG_DELTABLE */, flags: 0, body }]);
   }
 }

@@ -145,7 +145,7 @@ const damages: readonly (readonly [string, string, RegExp])[] = [
   ],
   [
     'a chain without a hook gets one',
-    'flush chain inet berth post4; flush chain inet berth post6; flush chain inet berth near; delete chain inet berth near; add chain inet berth near { type filter hook forward priority 0; policy drop; }',
+    'flush chain inet berth own4; flush chain inet berth own6; flush chain inet berth near; delete chain inet berth near; add chain inet berth near { type filter hook forward priority 0; policy drop; }',
     /chain near/,
   ],
   ['the table is deleted', 'delete table inet berth', /the table was deleted/],
@@ -165,6 +165,17 @@ for (const [title, commands, expected] of damages) {
     t.is((await one.table.read()).repaired, '');
   });
 }
+
+test.serial('I3: a rule that is replaced in its place, and so keeps its handle, is put right', async (t) => {
+  await using one = await standing();
+  await one.table.read();
+  const chain = execFileSync(NFT, ['-a', 'list', 'chain', 'inet', 'berth', 'gate4'], { encoding: 'utf8' });
+  const handle = /@limited .* # handle (\d+)/.exec(chain)?.[1];
+  foreign(`replace rule inet berth gate4 handle ${handle} goto hostports4`);
+  t.regex((await one.table.read()).repaired, /rules of chain gate4/);
+  t.is(listing(), REFERENCE);
+  t.deepEqual(await lines(one.table), LINES);
+});
 
 test.serial('I3: a set of another type is replaced; the elements of the others stay', async (t) => {
   await using one = await standing();
@@ -186,7 +197,9 @@ test.serial('I3: a set of another type is replaced; the elements of the others s
 test.serial('V6: when the set of limited ports was lost, no mapping comes back without it', async (t) => {
   await using one = await standing();
   await one.table.read();
-  foreign('flush chain inet berth gate4; flush chain inet berth gate6; delete set inet berth limited');
+  foreign(
+    `${['gate4', 'gate6', 'own4', 'own6'].map((chain) => `flush chain inet berth ${chain}`).join('; ')}; delete set inet berth limited`,
+  );
   const { elements } = await one.table.read();
   t.false(elements.some(({ value }) => value !== ''));
   t.true(elements.some(({ set }) => set === 'nodeaddr4'));

@@ -94,15 +94,17 @@ function findNumbers(stage: Stage, due: Due, rules: readonly Rule[]): readonly F
     return rule?.first ?? (podIPs.length > 0 || promise === undefined ? undefined : Number(promise.split('-')[0]));
   });
   const missing = numbers.findIndex((number) => number === undefined);
-  if (missing < 0) return asked.ports.map((port, index) => ({ due, port, first: numbers[index] as number }));
-  if (numbers.some((number) => number !== undefined)) {
-    throw new Violation('I8', `${pod.uid} has only some of its ports: ${asked.ports[missing]?.name} is missing`);
-  }
-  const unknown = podIPs.length === 0 && (!asked.berth || due.hostIP === null);
+  const found = asked.ports.flatMap((port, index) => {
+    const first = numbers[index];
+    return first === undefined ? [] : [{ due, port, first }];
+  });
+  // What a pod was given for another address, or before it asked for more, is kept.
+  if (missing < 0 || due.hostIP === null) return found;
+  const unknown = podIPs.length === 0 && !asked.berth;
   if (!unknown && isPlaceable(stage, due))
     throw new Violation('I8', `${pod.uid} has no host ports although there is room`);
   if (!unknown) stage.counts.reached('pool exhausted');
-  return [];
+  return found;
 }
 
 function checkNumbers(found: readonly Found[]): void {
@@ -190,7 +192,8 @@ function checkResult(stage: Stage, pod: Pod, due: Due | undefined, found: readon
   }
   const asks = stage.api.asked(pod) !== undefined || 'berth.dev/ports' in pod.annotations;
   const status = result?.condition?.status;
-  const wanted = !asks || !isActive(pod) ? undefined : live.length > 0 ? 'True' : 'False';
+  const complete = live.length > 0 && live.length === due?.asked.ports.length;
+  const wanted = !asks || !isActive(pod) ? undefined : complete ? 'True' : 'False';
   if (status !== wanted) throw new Violation('I2', `the condition of ${pod.uid} is ${status}, expected ${wanted}`);
 }
 

@@ -132,10 +132,12 @@ export class HealthCheck {
 }
 
 /** Nothing but the agent itself can keep it from being mapped: there is room, and nobody else wants just these numbers. */
-function isEasy(asked: Asked): boolean {
+function isEasy({ pool, hostIP, ports }: Asked): boolean {
+  const single = new Set(ports.map(({ unit }) => unit)).size === ports.length;
   return (
-    asked.pool === 'default' &&
-    asked.hostIP === undefined &&
-    asked.ports.every(({ size, exact }) => size === 1 && exact === undefined)
+    pool === 'default' &&
+    hostIP === undefined &&
+    single &&
+    ports.every(({ size, exact }) => size === 1 && exact === undefined)
   );
 }

@@ -7,6 +7,7 @@ import { poolHolds } from '../../daemon/core/pool.ts';
 import type { Pod, PodRef, PodResult, Protocol, Reservation } from '../../daemon/core/vocabulary.ts';
 import type { AgentLife } from './agentlife.ts';
 import type { Asked, AskedPort } from './asked.ts';
+import { hostIPOf } from './podneeds.ts';
 import type { Stage } from './stage.ts';
 import { ownerOf, type Rule, rulesOf } from './table.ts';
 import { Violation } from './violation.ts';
@@ -16,8 +17,9 @@ const ROUNDING_MS = 3;
 
 interface Numbered {
   readonly first: number;
-  /** What it was given for. */
-  readonly request: string;
+  /** What it was given for; undefined when that was not certain. */
+  readonly request: string | undefined;
+  readonly hostIP: string | undefined;
 }
 
 interface Rested {
@@ -35,6 +37,7 @@ interface StateText {
     protocol: string;
     hostPort: number;
     size: number;
+    hostIP?: string;
   }[];
   readonly resting?: readonly { namespace: string; pod: string; protocol: string; hostPort: number; size: number }[];
 }
@@ -88,17 +91,17 @@ export class NumberCheck {
     for (const rule of rules) {
       remember(ownerOf(rule), rule.first, rule.last - rule.first + 1);
       claim(rule.protocol, rule.first, rule.last, rule.uid);
-      known.add(`${ownerOf(rule)} ${rule.first}`);
+      known.add(`${ownerOf(rule)} ${rule.first} ${rule.hostIP}`);
     }
-    for (const { uid, name, protocol, hostPort, size } of this.#state.grants ?? []) {
+    for (const { uid, name, protocol, hostPort, size, hostIP } of this.#state.grants ?? []) {
       remember(`${uid}/${name}/${protocol}`, hostPort, size);
       claim(protocol, hostPort, hostPort + size - 1, uid);
-      known.add(`${uid}/${name}/${protocol} ${hostPort}`);
+      known.add(`${uid}/${name}/${protocol} ${hostPort} ${hostIP ?? ''}`);
     }
-    for (const [owner, { first }] of this.#numbers) {
+    for (const [owner, { first, hostIP }] of this.#numbers) {
       const protocol = owner.split('/')[2];
       const claimants = claims.get(`${protocol}/${first}`);
-      if (!known.has(`${owner} ${first}`) || (claimants?.size ?? 0) > 1) this.#numbers.delete(owner);
+      if (!known.has(`${owner} ${first} ${hostIP ?? ''}`) || (claimants?.size ?? 0) > 1) this.#numbers.delete(owner);
     }
     for (const [key, uid] of this.#holders) if (!claims.get(key)?.has(uid)) this.#holders.delete(key);
     for (const [key, { pod, at, wall }] of this.#rested) {
@@ -114,21 +117,27 @@ export class NumberCheck {
   /** The agent promises, or takes back. */
   published(life: AgentLife, pod: Pod, result: PodResult): void {
     const asked = this.#stage.api.asked(pod);
+    // It has not noticed yet that the node has the address, or has lost it.
+    const lacking = result.condition?.reason === 'HostIPNotFound';
     for (const [owner, { request }] of this.#numbers) {
       if (!owner.startsWith(pod.uid)) continue;
       const port = asked?.ports.find((one) => ownerOf({ uid: pod.uid, ...one }) === owner);
-      const other = asked === undefined || port === undefined || this.#requestOf(asked, port) !== request;
+      const now = lacking ? undefined : asked && port && this.#requestOf(asked, port);
+      const other = port === undefined || (now !== undefined && now !== request);
       const promised = !asked?.berth || `port.berth.dev/${port?.name}` in result.annotations;
       if (other || !promised) this.#numbers.delete(owner);
     }
     if (asked === undefined) return;
     for (const port of asked.ports) {
       const text = result.annotations[`port.berth.dev/${port.name}`];
-      if (text === undefined) continue;
+      // One half of a pair may have to wait for the number that the other half has.
+      const half =
+        result.condition?.reason === 'PortConflict' && asked.ports.filter(({ unit }) => unit === port.unit).length > 1;
+      if (text === undefined || half) continue;
       const [first = 0, last = first] = text.split('-').map(Number);
       if (last - first + 1 !== port.size)
         throw new Violation('I2', `the promise of ${pod.uid}/${port.name} is ${text}`);
-      this.#given(life, pod, asked, port, first);
+      this.#given(life, pod, port, first, lacking ? undefined : this.#requestOf(asked, port));
     }
   }
 
@@ -139,12 +148,18 @@ export class NumberCheck {
       const asked = pod && this.#stage.api.asked(pod);
       const port = asked?.ports.find(({ name, protocol }) => name === rule.name && protocol === rule.protocol);
       if (pod === undefined || asked === undefined || port === undefined) continue;
-      if (port.size === rule.last - rule.first + 1) this.#given(life, pod, asked, port, rule.first);
+      if (port.size === rule.last - rule.first + 1)
+        this.#given(life, pod, port, rule.first, this.#requestOf(asked, port));
     }
   }
 
   /** A rule is gone: of a port that its pod does not ask for any more the number is forgotten. */
   unruled(life: AgentLife, rule: Rule): void {
+    // A socket that could not be had is never closed.
+    for (let port = rule.first; port <= rule.last; port++) {
+      const held = this.#stage.node.reserver.held().some((one) => one.protocol === rule.protocol && one.port === port);
+      if (!held) this.released(life, { protocol: rule.protocol, port });
+    }
     const pod = life.feed.view.get(rule.uid);
     const asked = pod && this.#stage.api.asked(pod);
     if (asked?.ports.some(({ name, protocol }) => name === rule.name && protocol === rule.protocol)) return;
@@ -180,15 +195,14 @@ export class NumberCheck {
     for (const [owner, { first }] of this.#numbers) if (first === number && isMeant(owner)) this.#numbers.delete(owner);
   }
 
-  #given(life: AgentLife, pod: Pod, asked: Asked, port: AskedPort, first: number): void {
+  #given(life: AgentLife, pod: Pod, port: AskedPort, first: number, request: string | undefined): void {
     const owner = ownerOf({ uid: pod.uid, name: port.name, protocol: port.protocol });
-    const request = this.#requestOf(asked, port);
     const before = this.#numbers.get(owner);
-    if (before !== undefined && before.request === request && before.first !== first) {
+    if (before !== undefined && request !== undefined && before.request === request && before.first !== first) {
       throw new Violation('I6', `${owner} had number ${before.first} and has ${first} now`);
     }
     // A rule may stand already for what the pod asked before.
-    if (before?.first !== first) this.#numbers.set(owner, { first, request });
+    if (before?.first !== first) this.#numbers.set(owner, { first, request, hostIP: request?.split(' ')[1] });
     for (let number = first; number < first + port.size; number++) this.#take(life, pod, port.protocol, number);
   }
 
@@ -221,12 +235,13 @@ export class NumberCheck {
     this.#holders.set(key, pod.uid);
   }
 
-  /** What of the request decides about the number. With an address of the node, the addresses do too. */
-  #requestOf(asked: Asked, port: AskedPort): string {
+  /** What of the request decides about the number; undefined while the node lacks the address that is meant. */
+  #requestOf(asked: Asked, port: AskedPort): string | undefined {
     const unit = asked.ports.filter((one) => one.unit === port.unit).map(({ protocol }) => protocol);
-    const bound = asked.hostIP !== undefined || asked.pool === 'public';
-    const addresses = bound ? this.#stage.node.addressEpoch : '';
-    return [asked.pool, asked.hostIP, addresses, port.size, port.containerPort, port.exact, ...unit.sort()].join(' ');
+    const pool = this.#stage.pools.find(({ name }) => name === asked.pool);
+    const hostIP = hostIPOf(asked, pool, this.#stage.node);
+    if (hostIP === null) return undefined;
+    return [asked.pool, hostIP, port.size, port.containerPort, port.exact, ...unit.sort()].join(' ');
   }
 }
 

@@ -31,8 +31,6 @@ export class SimNode {
   readonly processes = new Set<Reservation>();
   /** What the state file held at earlier moments. */
   readonly formerStates: string[] = [];
-  /** Counts the changes of the node's addresses. */
-  addressEpoch = 0;
   readonly #foreign = new WeakSet<Element>();
   #addresses: readonly NodeAddress[] = [];
 
@@ -49,7 +47,6 @@ export class SimNode {
   }
 
   setAddresses(addresses: readonly NodeAddress[]): void {
-    this.addressEpoch++;
     this.#addresses = addresses;
     this.reserver.addresses = new Set([...addresses.map(({ address }) => address), '127.0.0.1', '::1']);
     this.network.setAddresses(addresses);

@@ -37,7 +37,9 @@ export async function listSockets(): Promise<SocketList> {
         const colon = local.indexOf(':');
         const key = `${protocol}/${Number.parseInt(local.slice(colon + 1), 16)}`;
         const entry = { address: localAddress(local.slice(0, colon)), inode };
-        list.set(key, [...(list.get(key) ?? []), entry]);
+        const known = list.get(key);
+        if (known === undefined) list.set(key, [entry]);
+        else known.push(entry);
       }
     }
   }

@@ -32,12 +32,9 @@ export function hostFindings(facts: HostFacts, { families }: HostQuestion = {}):
   ];
 }
 
-/** What to ask the forward hook about while no pod is named: a connection from outside in each family that is served. */
+/** What to ask the forward hook about while no pod is named: a new connection in each family that is served. */
 export function nodePassages(addresses: readonly NodeAddress[]): readonly Passage[] {
-  return ([4, 6] as const).flatMap((family) => {
-    const input = addresses.find((one) => one.family === family)?.device;
-    return input === undefined ? [] : [{ family, input }];
-  });
+  return [...new Set(addresses.map(({ family }) => family))].map((family) => ({ family }));
 }
 
 /** One line for each thing that is wrong with the host, for the log of the agent. */

@@ -5,7 +5,7 @@
 import type { Family } from '../../../daemon/core/vocabulary.ts';
 import type { Namespace } from '../namespace.ts';
 import { VIPS } from './otherprogram.ts';
-import { BLOCK, type PodName, type Scene } from './scene.ts';
+import { type BlockName, blockOf, type PodName, type Scene } from './scene.ts';
 import { CLIENT, GATEWAY, LOOPBACK, NODE, REMOTE, SECOND, STRANGER } from './topology.ts';
 
 export interface Asked {
@@ -46,6 +46,7 @@ function neighbourSeen({ topology, neighbour }: Scene, family: Family): string {
 
 const host = (family: Family): PodName => `host${family}`;
 const listed = (family: Family): PodName => `listed${family}`;
+const hostblock = (family: Family): BlockName => `hostblock${family}`;
 
 export const CASES: readonly Case[] = [
   {
@@ -348,30 +349,98 @@ export const CASES: readonly Case[] = [
     },
   },
 
-  ...Object.entries(BLOCK).map(
-    ([which, port]): Case => ({
+  ...(['first', 'middle', 'last'] as const).map(
+    (which): Case => ({
       title: `a block is reached at its ${which} number`,
       ask: (scene, family) =>
-        fromClient(scene, CLIENT[family], { address: NODE[family], port, answer: `block sees ${CLIENT[family]}` }),
+        fromClient(scene, CLIENT[family], {
+          address: NODE[family],
+          port: blockOf('block')[which],
+          answer: `block sees ${CLIENT[family]}`,
+        }),
     }),
   ),
   {
     title: 'a block ends: the number after its last is refused at once, though the pod listens there',
     ask: (scene, family) =>
-      fromClient(scene, CLIENT[family], { address: NODE[family], port: BLOCK.last + 1, answer: REFUSED }),
+      fromClient(scene, CLIENT[family], { address: NODE[family], port: blockOf('block').last + 1, answer: REFUSED }),
   },
   {
     title: 'a pod reaches itself at its own block',
     ask: (scene, family) => ({
       from: scene.topology.place('block').namespace,
       address: NODE[family],
-      port: BLOCK.last,
+      port: blockOf('block').last,
       answer: `block sees ${GATEWAY[family]}`,
     }),
   },
   {
+    title: 'a neighbour pod reaches a block',
+    ask: (scene, family) => ({
+      from: scene.neighbour.namespace,
+      address: NODE[family],
+      port: blockOf('block').middle,
+      answer: `block sees ${neighbourSeen(scene, family)}`,
+    }),
+  },
+  {
+    title: 'a block with an allow-list serves a source of the list',
+    ask: (scene, family) =>
+      fromClient(scene, CLIENT[family], {
+        address: NODE[family],
+        port: blockOf('blocklisted').last,
+        answer: `blocklisted sees ${CLIENT[family]}`,
+      }),
+  },
+  {
+    title: 'a block with an allow-list refuses every other source at once',
+    ask: (scene, family) =>
+      fromClient(scene, STRANGER[family], {
+        address: NODE[family],
+        port: blockOf('blocklisted').last,
+        answer: REFUSED,
+      }),
+  },
+  {
+    title: 'a block of one address, with an allow-list, serves a source of the list at that address',
+    ask: (scene, family) =>
+      fromClient(scene, CLIENT[family], {
+        address: SECOND[family],
+        port: blockOf(hostblock(family)).middle,
+        answer: `hostblock${family} sees ${CLIENT[family]}`,
+      }),
+  },
+  {
+    title: 'a block of one address, with an allow-list, refuses every other source at once',
+    ask: (scene, family) =>
+      fromClient(scene, STRANGER[family], {
+        address: SECOND[family],
+        port: blockOf(hostblock(family)).middle,
+        answer: REFUSED,
+      }),
+  },
+  {
+    title: 'a block of one address, with an allow-list, serves the node',
+    ask: (scene, family) =>
+      fromNode(scene, {
+        source: SECOND[family],
+        address: SECOND[family],
+        port: blockOf(hostblock(family)).middle,
+        answer: `hostblock${family} sees ${SECOND[family]}`,
+      }),
+  },
+  {
+    title: 'a block of one address refuses at another address of the node',
+    ask: (scene, family) =>
+      fromClient(scene, CLIENT[family], {
+        address: NODE[family],
+        port: blockOf(hostblock(family)).middle,
+        answer: REFUSED,
+      }),
+  },
+  {
     title: 'a number of the pool that nobody has is refused at once',
     ask: (scene, family) =>
-      fromClient(scene, CLIENT[family], { address: NODE[family], port: BLOCK.last + 2, answer: REFUSED }),
+      fromClient(scene, CLIENT[family], { address: NODE[family], port: blockOf('block').last + 2, answer: REFUSED }),
   },
 ];

@@ -25,11 +25,25 @@ const WISHES = {
 
 export type PodName = keyof typeof WISHES;
 
-/** First and last number of the block that pod `block` has, for TCP and for UDP. */
-export const BLOCK = { first: 20_500, middle: 20_517, last: 20_529 } as const;
+/** The pods that ask for a block of numbers, the same for TCP and UDP. */
+const BLOCKS = {
+  block: {},
+  blocklisted: { 'berth.dev/allow-from': `${CLIENT[4]}, ${CLIENT[6]}` },
+  hostblock4: { 'berth.dev/host-ip': SECOND[4], 'berth.dev/allow-from': CLIENT[4] },
+  hostblock6: { 'berth.dev/host-ip': SECOND[6], 'berth.dev/allow-from': CLIENT[6] },
+} as const;
+
+export type BlockName = keyof typeof BLOCKS;
+
+/** Some numbers of the pod's block. The twenty after its last are nobody's. */
+export function blockOf(name: BlockName): Readonly<Record<'first' | 'middle' | 'last', number>> {
+  const first = 20_500 + 50 * Object.keys(BLOCKS).indexOf(name);
+  return { first, middle: first + 17, last: first + 29 };
+}
+
 /** Port of pod `sctp`. */
 export const SCTP_PORT = 9_000;
-const POOLS = ['--pool', 'default=20000-20199', '--pool', 'blocks=20500-20599'];
+const POOLS = ['--pool', 'default=20000-20199', '--pool', 'blocks=20500-20699'];
 
 export class Scene implements AsyncDisposable {
   readonly topology: Topology;
@@ -68,15 +82,17 @@ export class Scene implements AsyncDisposable {
       agent.declare(place, { annotations: { 'berth.dev/ports': '', ...annotations }, ports: BOTH, podIPs });
       this.#serve(place, 8080);
     }
-    const block = topology.place('block');
-    const annotations = { 'berth.dev/ports': `rtp=${BLOCK.first}-${BLOCK.last}/tcp+udp`, 'berth.dev/pool': 'blocks' };
-    agent.declare(block, { annotations, ports: [] });
-    for (const number of [...Object.values(BLOCK), BLOCK.last + 1]) this.#serve(block, number);
+    for (const [name, limits] of Object.entries(BLOCKS) as [BlockName, Record<string, string>][]) {
+      const { first, middle, last } = blockOf(name);
+      const annotations = { 'berth.dev/ports': `rtp=${first}-${last}/tcp+udp`, 'berth.dev/pool': 'blocks', ...limits };
+      agent.declare(topology.place(name), { annotations, ports: [] });
+      for (const number of [first, middle, last, last + 1]) this.#serve(topology.place(name), number);
+    }
     const declared = [{ name: 'diameter', containerPort: SCTP_PORT, protocol: 'SCTP' }] as const;
     agent.declare(topology.place('sctp'), { annotations: { 'berth.dev/ports': '' }, ports: declared });
     agent.start();
     for (const name of Object.keys(WISHES) as PodName[]) this.#ports.set(name, (await agent.mapped(name)).web ?? 0);
-    await agent.mapped('block');
+    for (const name of Object.keys(BLOCKS)) await agent.mapped(name);
 
     // The number of the open pod's mapping, everywhere else.
     const port = this.port('open');
