@@ -3,7 +3,7 @@
  *
  *     node deploy/bundle.ts [DIRECTORY]        (npm run bundle)
  *
- *     berth.mjs               the program: turns the compile cache on and loads cli.mjs
+ *     berth.mjs               the program: turns the compile cache on and loads cli.mjs; its first line says how it is run best
  *     cli.mjs, *.mjs          daemon/cli.ts; each command's code in files of its own, loaded when it is asked for
  *     cache/                  V8's code cache, valid for this very Node, its flags and the user id that made it
  *     node_modules/           koffi and its prebuilt library (for glibc and musl, of this processor)
@@ -30,18 +30,22 @@ import { build, type Metafile } from 'esbuild';
 const ROOT = join(import.meta.dirname, '..');
 
 /**
- * How the bundle is to be run, as the first line of berth.mjs says: a small young generation and one arena of malloc are worth
- * 20 MB to an agent that is idle most of the time. V8's cache is bound to its flags.
+ * How the bundle is to be run, as the first line of berth.mjs has it: a small young generation and one arena of malloc spare
+ * an agent, idle most of the time, a fifth of its memory. V8 takes the size of its heap from the command line alone.
  */
-export const NODE_FLAGS: readonly string[] = (process.env.XFLAGS ?? '--optimize-for-size').split(' ');
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=2'];
 export const RUN_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
 
 /** CommonJS packages ask for modules of Node by `require`, which an ES module does not have. */
 const REQUIRE = `import { createRequire as createRequireHere } from 'node:module';
 const require = createRequireHere(import.meta.url);`;
 
+const FIRST_LINE = [...Object.entries(RUN_ENV).map(([name, value]) => `${name}=${value}`), 'node', ...NODE_FLAGS].join(
+  ' ',
+);
+
 /** Portable: the cache is found by paths relative to it, so that dist/ may be moved. */
-const STARTER = `#!/usr/bin/env node
+const STARTER = `#!/usr/bin/env -S ${FIRST_LINE}
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path';
 enableCompileCache({ directory: join(import.meta.dirname, 'cache'), portable: true });
@@ -96,7 +100,7 @@ export async function makeBundle(directory: string): Promise<void> {
   writeFileSync(join(out, 'licenses.txt'), licenses(metafile));
   writeFileSync(join(out, 'berth.mjs'), STARTER);
   chmodSync(join(out, 'berth.mjs'), 0o755);
-  execFileSync(process.execPath, ['--input-type=module', '--eval', BAKER, out], {
+  execFileSync(process.execPath, [...NODE_FLAGS, '--input-type=module', '--eval', BAKER, out], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
 }

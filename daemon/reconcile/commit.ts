@@ -34,29 +34,20 @@ export async function commit(
   if ((await attempt(datapath, second)) === undefined) return { change: second, reread: true, refused: none };
   const refused = new Map<string, Error>();
   const done: { remove: Element[]; add: Element[] } = { remove: [], add: [] };
-  const carry = async (batch: ElementChange): Promise<Error | undefined> => {
-    const error = await attempt(datapath, batch);
-    if (error !== undefined) return error;
-    done.remove.push(...batch.remove);
-    done.add.push(...batch.add);
-    return undefined;
-  };
   for (const batch of batches(second, wanted)) {
-    const error = await carry(batch);
-    if (error === undefined) continue;
-    // What is to go leads to an address that may be another pod's by now: it goes even if nothing can take its place.
-    const alone = batch.remove.length > 0 && batch.add.length > 0;
-    const stays =
-      alone && (await carry({ remove: batch.remove, add: [] })) === undefined
-        ? batch.add
-        : [...batch.remove, ...batch.add];
-    for (const element of stays) refused.set(elementId(element), error);
+    const error = await attempt(datapath, batch);
+    if (error === undefined) {
+      done.remove.push(...batch.remove);
+      done.add.push(...batch.add);
+    } else {
+      for (const element of [...batch.remove, ...batch.add]) refused.set(elementId(element), error);
+    }
   }
   return { change: done, reread: true, refused };
 }
 
 /** Undefined when it was committed, the refusal when the kernel refused it. */
-async function attempt(datapath: Datapath, change: ElementChange): Promise<Error | undefined> {
+export async function attempt(datapath: Datapath, change: ElementChange): Promise<Error | undefined> {
   if (change.add.length === 0 && change.remove.length === 0) return undefined;
   try {
     await datapath.apply(change);

@@ -65,19 +65,20 @@ export function assess(pod: Pod, pools: ReadonlyMap<string, PoolConfig>, node: N
   const denied = pool === undefined ? unknownPool(pod, request, pools) : deniedBy(pool, pod, request, node);
   const host = resolveHostIP(pod, request, pool, node);
   const addresses = podAddresses(pod, node.isNodeAddress);
-  const blocked = host.problem ?? refusedAddress(pod, addresses);
-  const family = host.hostIP?.includes(':') ? 6 : 4;
-  const podIPs =
-    addresses.kind !== 'sane' || blocked !== undefined
-      ? []
-      : addresses.addresses.filter((ip) => host.hostIP === undefined || (ip.includes(':') ? 6 : 4) === family);
+  const usable = addresses.kind === 'sane' ? addresses.addresses.filter((ip) => suits(ip, host.hostIP)) : [];
+  const blocked =
+    host.problem ??
+    refusedAddress(pod, addresses) ??
+    (addresses.kind === 'sane' && usable.length === 0
+      ? otherFamily(pod, host.hostIP ?? '', addresses.addresses)
+      : undefined);
   return {
     kind: 'wanted',
     pod,
     request,
     units: unitsOf(request),
     pool,
-    podIPs,
+    podIPs: blocked === undefined ? usable : [],
     ...(host.hostIP === undefined ? {} : { hostIP: host.hostIP }),
     ...(denied === undefined ? {} : { denied }),
     ...(blocked === undefined ? {} : { blocked }),
@@ -122,6 +123,19 @@ function refusedAddress(pod: Pod, addresses: PodAddresses): Problem | undefined 
     reason: 'InvalidPodIP',
     message: `pod ${podLabel(pod)}: its address ${addresses.address} is refused: ${addresses.why}; the mapping is made when the pod has an address of its own`,
   };
+}
+
+/** The pod can be reached at this address through that address of the node. */
+function suits(podIP: string, hostIP: string | undefined): boolean {
+  return hostIP === undefined || podIP.includes(':') === hostIP.includes(':');
+}
+
+function otherFamily(pod: Pod, hostIP: string, podIPs: readonly string[]): Problem {
+  const [has, lacks] = hostIP.includes(':') ? ['IPv4', 'IPv6'] : ['IPv6', 'IPv4'];
+  return invalid(
+    pod,
+    `${hostIP} of the node is an ${lacks} address, the pod has only ${podIPs.join(', ')}; name an ${has} address of the node in berth.dev/host-ip`,
+  );
 }
 
 /** The address that the pod names, or that its pool prescribes. An address that the node lacks heals when it appears. */

@@ -4,7 +4,7 @@
  */
 import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
 import type { Mapping } from '../core/vocabulary.ts';
-import { commit } from './commit.ts';
+import { attempt, commit } from './commit.ts';
 import { elementsOnce, idsOnce, type Plan, plan } from './plan.ts';
 import type { Clock, Datapath, Recorder } from './ports.ts';
 import { Refusals } from './refusals.ts';
@@ -63,7 +63,13 @@ export class Kernel {
     const installed = this.#installed ?? new Map<string, Element>();
     this.#refusals.forget(wanted, (mapping) => allStand(mapping, installed));
     const admitted = wanted.filter((mapping) => !this.#refusals.waits(mapping, now));
-    return plan(admitted, environment, installed, live);
+    const waiting = wanted.filter((mapping) => this.#refusals.waits(mapping, now));
+    return plan(
+      admitted,
+      [...environment, ...waiting.flatMap((mapping) => remains(mapping, installed))],
+      installed,
+      live,
+    );
   }
 
   /** What stood when this agent first looked, by owner: `<pod uid>/<port name>`. */
@@ -111,11 +117,11 @@ export class Kernel {
       return again.change;
     });
     const { add, remove } = done.change;
+    applyTo(model, done.change);
     // The kernel finds an interval by its beginning alone: to remove a foreign one may take away another that holds that.
     if (this.#healed !== undefined) this.#againAt = this.#clock.monotonic() + RETRY_MS;
-    if (done.refused.size > 0) this.#noteRefused(done.refused, wanted, [...model.values()]);
-    else if (this.#healed === undefined) this.#installed = applied(model, done.change);
-    else this.#expected = applied(model, done.change);
+    if (done.refused.size > 0) await this.#withdraw(done.refused, wanted, model, replan);
+    else if (this.#healed === undefined) this.#installed = model;
     this.#recorder.record({
       kind: 'applied',
       ms: this.#clock.monotonic() - began,
@@ -125,14 +131,28 @@ export class Kernel {
     this.#reportHealed();
   }
 
-  /** The table is not known any more: a transaction is refused when somebody else changed what it is about. */
-  #noteRefused(refused: ReadonlyMap<string, Error>, wanted: readonly Mapping[], stood: readonly Element[]): void {
+  /**
+   * Takes away what stands in the place of what was refused: it leads to where the pod was, or is open to whom it no longer
+   * allows. After a refusal the table is not known any more: somebody else may have changed it.
+   */
+  async #withdraw(
+    refused: ReadonlyMap<string, Error>,
+    wanted: readonly Mapping[],
+    model: Map<string, Element>,
+    replan: () => Plan,
+  ): Promise<void> {
     const now = this.#clock.monotonic();
     const others = this.#refusals.note(refused, wanted, now);
-    this.#stuck = new Set(stood.filter((element) => refused.has(elementId(element))).map(({ comment }) => comment));
     for (const error of new Set(refused.values()))
       this.#recorder.record({ kind: 'failure', operation: 'apply', error });
     if (others.size > 0) this.#againAt = now + RETRY_MS;
+    this.#installed = model;
+    const { change } = replan();
+    this.#installed = undefined;
+    if ((await attempt(this.#datapath, { remove: change.remove, add: [] })) === undefined)
+      applyTo(model, { remove: change.remove, add: [] });
+    const stuck = [...model.values()].filter((element) => refused.has(elementId(element)));
+    this.#stuck = new Set(stuck.map(({ comment }) => comment));
   }
 
   #compare(expected: ReadonlyMap<string, Element>, found: ReadonlyMap<string, Element>, repaired: string): void {
@@ -161,8 +181,16 @@ function sameElement(one: Element | undefined, other: Element): boolean {
   return one !== undefined && one.value === other.value && one.comment === other.comment;
 }
 
-function applied(model: Map<string, Element>, change: ElementChange): Map<string, Element> {
+function applyTo(model: Map<string, Element>, change: ElementChange): void {
   for (const element of change.remove) model.delete(elementId(element));
   for (const element of change.add) model.set(elementId(element), element);
-  return model;
+}
+
+/** What may stay of a mapping that was refused: it works in part, and is not open to anybody whom it does not allow. */
+function remains(mapping: Mapping, installed: ReadonlyMap<string, Element>): readonly Element[] {
+  const elements = elementsOnce(mapping);
+  const stands = (element: Element) => sameElement(installed.get(elementId(element)), element);
+  return elements.every((element) => !element.set.startsWith('limited') || stands(element))
+    ? elements.filter(stands)
+    : [];
 }

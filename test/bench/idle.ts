@@ -4,7 +4,7 @@ import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { makeBundle } from '../../deploy/bundle.ts';
+import { makeBundle, NODE_FLAGS, RUN_ENV } from '../../deploy/bundle.ts';
 import type { Measure } from './items.ts';
 import { podPlan } from './mappings.ts';
 import { BenchNode } from './node.ts';
@@ -30,7 +30,11 @@ export const measure: Measure = async (scale, tell) => {
     node.namespace.run('ip', ['-batch', '-'], `${links.join('\n')}\n`);
     node.declare(plans);
     const log = openSync(node.log, 'a');
-    const agent = node.namespace.node(program, node.agentArguments, { cwd: '/', stdio: ['ignore', log, log] });
+    const agent = node.namespace.spawn(process.execPath, [...NODE_FLAGS, program, ...node.agentArguments], {
+      cwd: '/',
+      env: { ...process.env, ...RUN_ENV },
+      stdio: ['ignore', log, log],
+    });
     await untilListed(program, node.socket, 2 * PODS);
     await setTimeout(scale.pick(10_000, 3_000));
     const pid = agent.pid ?? 0;

@@ -55,7 +55,6 @@ export class BenchNode implements Disposable {
       ...['--state-dir', join(this.directory, 'state')],
       ...['--socket', this.socket],
       ...['--node-name', 'bench'],
-      ...['--pool', 'default=10000-29999'],
     ];
   }
 

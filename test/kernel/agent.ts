@@ -3,14 +3,14 @@
  * about both. Tests break it; nothing here helps the agent.
  */
 import type { SpawnOptions } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { MappingView } from '../../daemon/rpc/convert.ts';
 import { AgentProcess } from './agentprocess.ts';
 import { fetchFrom, metricIn, type Reply } from './endpoint.ts';
 import { heldSockets } from './heldsockets.ts';
-import { Manifests, type PodPlan } from './manifest.ts';
+import { Manifests, type PodPlan, type Told } from './manifest.ts';
 import { probe, type Question } from './matrix/probe.ts';
 import { Server } from './matrix/server.ts';
 import { CLIENT, LAYOUTS, type Layout, NODE, type Place, Topology } from './matrix/topology.ts';
@@ -20,19 +20,6 @@ import { program } from './program.ts';
 import * as standing from './standing.ts';
 
 export { AgentProcess, CLIENT, NODE };
-
-/** What `.status` tells of a pod. */
-export interface Told {
-  readonly uid: string;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly conditions: readonly { readonly status: string; readonly reason: string; readonly message: string }[];
-  readonly events: readonly {
-    readonly type: string;
-    readonly reason: string;
-    readonly message: string;
-    readonly count: number;
-  }[];
-}
 
 export interface SiteOptions {
   /** As `--pool` takes them. */
@@ -122,14 +109,8 @@ export class Site implements AsyncDisposable {
   }
 
   /** What this very pod was told; undefined when nothing. */
-  told({ namespace = 'default', name, uid }: PodPlan): Told | undefined {
-    try {
-      const path = join(this.manifests.path, '.status', `${namespace}_${name}.json`);
-      const told: Told = JSON.parse(readFileSync(path, 'utf8'));
-      return told.uid === uid ? told : undefined;
-    } catch {
-      return undefined;
-    }
+  told(plan: PodPlan): Told | undefined {
+    return this.manifests.told(plan);
   }
 
   /** Waits until the pod was told that it is mapped: the host port, of a block the first, by `name/PROTOCOL`. */

@@ -1,16 +1,21 @@
 /** Allow-lists under attack, on the real kernel: a source that is denied asks without a pause while everything changes. */
 import test from 'ava';
+import { NetlinkTransport } from '../../daemon/datapath/netlinktransport.ts';
 import { Agent, BOTH, type PodWish } from './matrix/agent.ts';
 import { PacketCounter } from './matrix/counter.ts';
+import { elementsAt } from './matrix/elements.ts';
 import { Flood } from './matrix/flood.ts';
 import { RulesetMonitor } from './matrix/monitor.ts';
 import { probe } from './matrix/probe.ts';
 import { Server } from './matrix/server.ts';
+import { Spray } from './matrix/spray.ts';
 import { CLIENT, FAMILIES, LAYOUTS, type Layout, NODE, type Place, STRANGER, Topology } from './matrix/topology.ts';
 import { answered } from './matrix/waiting.ts';
 
 /** The only number of the pool. */
 const PORT = 20_000;
+/** So many times a packet may be on its way through the rules while they change. */
+const COMMITS = 1_000;
 const LISTED: PodWish = {
   annotations: { 'berth.dev/ports': '', 'berth.dev/allow-from': `${CLIENT[4]}, ${CLIENT[6]}` },
   ports: BOTH,
@@ -91,6 +96,26 @@ for (const layout of LAYOUTS) {
       t.log(`${asked} questions: ${refused} refused`);
       t.is(siege.arrived, 0);
       t.is(reached, 0);
+    },
+  );
+
+  test.serial(
+    `${layout.name}: V7: no packet of a denied source slips through while a commit takes effect`,
+    async (t) => {
+      await using siege = new Siege(layout);
+      await siege.map();
+      await siege.agent.stop();
+      await using transport = siege.topology.node.enter(() => new NetlinkTransport());
+      const elements = elementsAt(siege.pod, PORT, CLIENT);
+      await transport.commit({ remove: elements, add: [] });
+      using stranger = new Spray(siege.topology.client, STRANGER[4], NODE[4], PORT);
+      await stranger.started();
+      for (let round = 0; round < COMMITS; round++) {
+        await transport.commit({ remove: [], add: elements });
+        await transport.commit({ remove: elements, add: [] });
+      }
+      t.log(`${await stranger.sent()} packets while the mapping came and went ${COMMITS} times`);
+      t.is(siege.arrived, 0);
     },
   );
 

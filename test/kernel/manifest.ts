@@ -1,6 +1,6 @@
-/** Pods as manifests: what a test says of a pod, and what then stands in its file. */
+/** Pods as manifests: what a test says of a pod, what then stands in its file, and what the agent writes beside it. */
 import { randomUUID } from 'node:crypto';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Protocol } from '../../daemon/core/vocabulary.ts';
 import type { Place } from './matrix/topology.ts';
@@ -47,6 +47,19 @@ export function podAt({ name, address }: Place, plan: Partial<PodPlan> = {}): Po
   return pod(plan.name ?? name, { ports: BOTH, podIPs: [address[4], address[6]], ...plan });
 }
 
+/** What `.status` tells of a pod. */
+export interface Told {
+  readonly uid: string;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly conditions: readonly { readonly status: string; readonly reason: string; readonly message: string }[];
+  readonly events: readonly {
+    readonly type: string;
+    readonly reason: string;
+    readonly message: string;
+    readonly count: number;
+  }[];
+}
+
 /** A directory of manifests. A file takes its place in one step. */
 export class Manifests {
   readonly path: string;
@@ -65,6 +78,17 @@ export class Manifests {
   writeText(name: string, text: string): void {
     writeFileSync(this.#draft, text);
     renameSync(this.#draft, join(this.path, `${name}.json`));
+  }
+
+  /** What this very pod was told; undefined when nothing. */
+  told({ namespace = 'default', name, uid }: PodPlan): Told | undefined {
+    try {
+      const text = readFileSync(join(this.path, '.status', `${namespace}_${name}.json`), 'utf8');
+      const told: Told = JSON.parse(text);
+      return told.uid === uid ? told : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   remove(name: string): void {

@@ -1,9 +1,8 @@
 /** V8: tracked connections after the mappings have changed, on the real kernel: who is served, who is cut off, who is left alone. */
 import test from 'ava';
 import { NetlinkTransport } from '../../daemon/datapath/netlinktransport.ts';
-import type { Element } from '../../rules/element.ts';
-import { elementsOf } from '../../rules/elements.ts';
 import { Agent, BOTH } from './matrix/agent.ts';
+import { elementsAt } from './matrix/elements.ts';
 import { Flood } from './matrix/flood.ts';
 import { translate, VIPS } from './matrix/otherprogram.ts';
 import { probe } from './matrix/probe.ts';
@@ -310,7 +309,7 @@ for (const layout of LAYOUTS) {
       let moves = 0;
       for (let asked = 0; asked < 3_000; { asked } = await flood.tally()) {
         const [from, to] = moves++ % 2 === 0 ? [node.one, node.two] : [node.two, node.one];
-        t.true(await transport.commit({ remove: elementsAt(from), add: elementsAt(to) }));
+        t.true(await transport.commit({ remove: elementsAt(from, PORT), add: elementsAt(to, PORT) }));
       }
       const tally = await flood.stop();
       t.log(`${tally.answered} of ${tally.asked} answered over ${moves} moves`);
@@ -334,22 +333,6 @@ for (const layout of LAYOUTS) {
       t.log(`${tally.asked} asked, ${tally.answered} answered, ${tally.refused} refused, ${tally.lost} cut off`);
       t.is(tally.refused, 0);
     },
-  );
-}
-
-/** The elements of a mapping of the number, TCP and UDP, to this place. */
-function elementsAt({ name, address }: Place): readonly Element[] {
-  return BOTH.flatMap(({ name: port, protocol, containerPort }) =>
-    elementsOf({
-      pod: { namespace: 'default', name, uid: name },
-      name: port,
-      protocol,
-      pool: 'default',
-      hostPort: PORT,
-      size: 1,
-      containerPort,
-      podIPs: [address[4], address[6]],
-    }),
   );
 }
 

@@ -37,6 +37,7 @@ test.serial(
     site.node.ip('addr add 10.244.1.254/24 dev br0');
     site.declare(...plans);
     const first = await site.run(start);
+    await site.until(async () => (await site.metric('berth_mappings')) === 10_000, 'all are mapped');
     const holdings = await site.agreed(first, (all) => all.length === 10_000);
     await Promise.all(plans.map((plan) => site.mapped(plan)));
     const elements = texts(site);
@@ -232,6 +233,7 @@ test.serial(
     await first.stop();
     const second = await site.run();
     t.is((await site.mapped(two.plan)).get('web/TCP'), two.port);
+    await site.until(() => second.logged('failure').some(({ operation }) => operation === 'state'), 'it says so again');
     rmSync(join(path, 'filler'));
     await site.agreed(second, (all) => all.length === 4);
     t.is(second.logged('recovered').filter(({ operation }) => operation === 'state').length, 1);

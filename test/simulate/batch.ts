@@ -39,13 +39,18 @@ export async function runSeeds(first: number, last: number): Promise<BatchResult
     for (const [fault, count] of run.counts.entries()) faults[fault] = (faults[fault] ?? 0) + count;
     if (run.violation !== undefined) failures.push({ seed, message: run.violation.message });
     // A run that was judged to be wrong ends there.
-    else if (run.hash !== again.hash) failures.push({ seed, message: `two runs differ: ${run.hash} and ${again.hash}` });
+    else if (run.hash !== again.hash)
+      failures.push({ seed, message: `two runs differ: ${run.hash} and ${again.hash}` });
   }
   return { runs, failures, faults, events };
 }
 
 /** The seeds from `first` on, `count` of them, on every core. */
-export async function runParallel(first: number, count: number, workers = availableParallelism()): Promise<BatchResult> {
+export async function runParallel(
+  first: number,
+  count: number,
+  workers = availableParallelism(),
+): Promise<BatchResult> {
   const share = Math.ceil(count / workers);
   const results = await Promise.all(
     Array.from({ length: Math.min(workers, count) }, (_, index) => {

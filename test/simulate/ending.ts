@@ -4,6 +4,7 @@
  */
 
 import { isActive } from '../../daemon/core/podstate.ts';
+import type { Grant } from '../../daemon/core/state.ts';
 import type { Pod } from '../../daemon/core/vocabulary.ts';
 import { type Element, elementId } from '../../rules/element.ts';
 import type { AgentLife } from './agentlife.ts';
@@ -23,6 +24,15 @@ export interface Due {
   /** Null: the node lacks the address that is meant. */
   readonly hostIP: string | undefined | null;
   readonly podIPs: readonly string[];
+}
+
+/** An entry of `berth.dev/mappings`. */
+interface Written {
+  readonly name: string;
+  readonly protocol: string;
+  readonly hostPort: number;
+  readonly podUID: string;
+  readonly podIP: string;
 }
 
 /** A port with the number that it was found to have. */
@@ -93,7 +103,7 @@ function findNumbers(stage: Stage, due: Due, rules: readonly Rule[]): readonly F
     const promise = stage.api.results.get(pod.uid)?.annotations[`port.berth.dev/${port.name}`];
     return rule?.first ?? (podIPs.length > 0 || promise === undefined ? undefined : Number(promise.split('-')[0]));
   });
-  const missing = numbers.findIndex((number) => number === undefined);
+  const missing = numbers.indexOf(undefined);
   const found = asked.ports.flatMap((port, index) => {
     const first = numbers[index];
     return first === undefined ? [] : [{ due, port, first }];
@@ -175,10 +185,8 @@ function checkResult(stage: Stage, pod: Pod, due: Due | undefined, found: readon
   const own = found.filter((one) => one.due.pod.uid === pod.uid);
   const live = (due?.podIPs.length ?? 0) > 0 ? own : [];
   const written = result?.annotations['berth.dev/mappings'];
-  const entries = (written === undefined ? [] : JSON.parse(written)) as readonly Record<string, unknown>[];
-  const texts = entries.map(
-    (one) => `${one['name']} ${one['protocol']} ${one['hostPort']} ${one['podUID']} ${one['podIP']}`,
-  );
+  const entries = (written === undefined ? [] : JSON.parse(written)) as readonly Written[];
+  const texts = entries.map((one) => `${one.name} ${one.protocol} ${one.hostPort} ${one.podUID} ${one.podIP}`);
   const expected = due?.asked.berth
     ? live.map(({ port, first }) => `${port.name} ${port.protocol} ${first} ${pod.uid} ${due.podIPs[0]}`)
     : [];
@@ -225,8 +233,8 @@ function checkSockets(stage: Stage, found: readonly Found[], dues: readonly Due[
 }
 
 function checkState(stage: Stage, found: readonly Found[]): void {
-  const { grants = [] } = JSON.parse(stage.node.disk.text ?? '{}') as { grants?: readonly Record<string, unknown>[] };
-  const written = new Set(grants.map((one) => `${one['uid']}/${one['name']}/${one['protocol']} ${one['hostPort']}`));
+  const { grants = [] } = JSON.parse(stage.node.disk.text ?? '{}') as { grants?: readonly Grant[] };
+  const written = new Set(grants.map((grant) => `${ownerOf(grant)} ${grant.hostPort}`));
   for (const { due, port, first } of found) {
     const text = `${ownerOf({ uid: due.pod.uid, ...port })} ${first}`;
     if (!written.has(text)) throw new Violation('I3', `the state file lacks ${text}`);

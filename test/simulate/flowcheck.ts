@@ -64,6 +64,12 @@ export class FlowCheck {
     }
   }
 
+  /** A connection to an address that has left the node is nobody's business, and cannot be known when the address comes back. */
+  addressGone(address: string): void {
+    for (const flow of this.#stage.node.flows.flows.filter(isSimFlow))
+      if (flow.destination === address) flow.excused = true;
+  }
+
   /** What of the connections disagrees with the kernel's rules. */
   disagreeing(): readonly SimFlow[] {
     return this.#stage.node.flows.flows

@@ -104,6 +104,7 @@ function changeAddresses({ stage }: Director): void {
   reached(stage, adds ? 'address added' : 'address removed');
   const gone = adds ? undefined : random.pick(removable);
   node.setAddresses(adds ? [...present, random.pick(absent)] : present.filter((one) => one !== gone));
+  if (gone !== undefined) stage.watcher.flows.addressGone(gone.address);
   stage.watcher.settingsChanged();
 }
 

@@ -177,11 +177,13 @@ function endPod({ stage }: Director): void {
   ] as const);
   if (kind === 'at once') {
     reached(stage, 'pod deleted at once', short);
-    return remove(stage, pod);
+    remove(stage, pod);
+    return;
   }
   if (kind === 'Succeeded') {
     reached(stage, 'Succeeded with IP', short);
-    return api.update(pod, { phase: 'Succeeded', ended: true });
+    api.update(pod, { phase: 'Succeeded', ended: true });
+    return;
   }
   if (kind === 'replaced') {
     reached(stage, 'same name, new uid before the old is gone', short);

@@ -21,9 +21,12 @@ async function many(first: number, count: number): Promise<void> {
   for (const [fault, times] of Object.entries(result.faults)) console.log(`${String(times).padStart(9)}  ${fault}`);
   const missing = unreached(result);
   if (missing.length > 0) console.log(`never reached: ${missing.join(', ')}`);
-  for (const { seed, message } of result.failures) console.log(`FAILED seed ${seed}: ${message}\n  replay: make simulate SEED=${seed}`);
+  for (const { seed, message } of result.failures)
+    console.log(`FAILED seed ${seed}: ${message}\n  replay: make simulate SEED=${seed}`);
   const seconds = ((performance.now() - began) / 1_000).toFixed(1);
-  console.log(`${result.runs} seeds, each twice, ${result.events} events, ${seconds} s, ${result.failures.length} failed`);
+  console.log(
+    `${result.runs} seeds, each twice, ${result.events} events, ${seconds} s, ${result.failures.length} failed`,
+  );
   if (result.failures.length > 0) process.exitCode = 1;
 }
 

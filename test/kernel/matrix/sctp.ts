@@ -1,28 +1,16 @@
 /** The first packet of an SCTP association (INIT, RFC 9260 section 3.3.2), made by hand: most kernels have no SCTP sockets. */
-import { addressBytes } from '../../../daemon/core/iptext.ts';
-import { check, close, libcFunction, send, socket } from '../../../daemon/native/libc.ts';
+import { close, send } from '../../../daemon/native/libc.ts';
 import type { Namespace } from '../namespace.ts';
+import { openRaw } from './raw.ts';
 
-const connect = libcFunction<(fd: number, address: Uint8Array, length: number) => number>(
-  'int connect(int, void *, uint32_t)',
-);
 const IPPROTO_SCTP = 132;
-const SOCK_RAW = 3;
 const INIT = 1;
 
-/** Sends one INIT from a raw socket of the namespace. */
+/** Sends one INIT from the namespace. */
 export function sendInit(from: Namespace, address: string, port: number): void {
-  const six = address.includes(':');
-  const descriptor = from.enter(() => socket(six ? 10 : 2, SOCK_RAW, IPPROTO_SCTP));
-  try {
-    const place = Buffer.alloc(six ? 28 : 16);
-    place.writeUInt16LE(six ? 10 : 2, 0);
-    place.set(addressBytes(address) ?? [], six ? 8 : 4);
-    check('connect', connect()(descriptor, place, place.length));
-    send(descriptor, initTo(port));
-  } finally {
-    close(descriptor);
-  }
+  const descriptor = from.enter(() => openRaw(IPPROTO_SCTP, address));
+  send(descriptor, initTo(port));
+  close(descriptor);
 }
 
 function initTo(port: number): Buffer {
