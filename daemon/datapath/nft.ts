@@ -2,8 +2,11 @@
  * The program `nft`: the only way to load the skeleton, which is nft text, and a slow way to change elements, as JSON. Text
  * goes to its standard input, never through a shell or its arguments.
  */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { accessSync, closeSync, constants, writeSync } from 'node:fs';
-import { execa } from 'execa';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import type { ElementChange } from '../../rules/element.ts';
 import { changeJson } from '../../rules/json.ts';
 import { BerthError, messageOf } from '../core/errors.ts';
@@ -79,26 +82,37 @@ async function execute(path: string, args: readonly string[], input: string, tim
   const stdin = check('memfd_create', memfdCreate()('nft', MFD_CLOEXEC));
   try {
     fill(stdin, Buffer.from(input));
-    const result = await execa(path, args, {
-      // execa's types only know the descriptors up to 9; it hands every number to the child.
-      stdin: stdin as 3,
-      timeout,
-      reject: false,
+    const child = spawn(path, args, {
+      stdio: [stdin, 'pipe', 'pipe'],
       // A message in another language, or a library from elsewhere, would not be understood.
       env: { LC_ALL: 'C' },
-      extendEnv: false,
-      maxBuffer: 1_000_000,
+      timeout,
       killSignal: 'SIGKILL',
-      // Otherwise it listens for SIGTERM, finds that nobody else does (the agent listens once), and ends the agent in its pass.
-      cleanup: false,
     });
-    const { exitCode, stdout, stderr } = result;
-    if (exitCode !== undefined) return { exitCode, stdout, stderr };
-    const why = result.timedOut ? `gave no answer within ${timeout} ms` : `could not be run: ${messageOf(result)}`;
-    throw new BerthError('NFT_UNAVAILABLE', `${path} ${printable(why, MAX_MESSAGE)}`, { cause: result });
+    const [exitCode, stdout, stderr] = await Promise.all([exitOf(child), read(child.stdout), read(child.stderr)]);
+    if (exitCode !== null) return { exitCode, stdout: stdout.trimEnd(), stderr: stderr.trimEnd() };
+    throw unavailable(path, child.killed ? `gave no answer within ${timeout} ms` : `was ended by ${child.signalCode}`);
   } finally {
     closeSync(stdin);
   }
+}
+
+/** Null when a signal ended it. Rejects with NFT_UNAVAILABLE when it could not be started. */
+async function exitOf(child: ChildProcess): Promise<number | null> {
+  try {
+    await once(child, 'close');
+    return child.exitCode;
+  } catch (error) {
+    throw unavailable(child.spawnfile, `could not be run: ${messageOf(error)}`, error);
+  }
+}
+
+function read(stream: Readable | null): Promise<string> | '' {
+  return stream === null ? '' : text(stream);
+}
+
+function unavailable(path: string, why: string, cause?: unknown): BerthError {
+  return new BerthError('NFT_UNAVAILABLE', `${path} ${printable(why, MAX_MESSAGE)}`, { cause });
 }
 
 /** Leaves the descriptor's position at the beginning: nft reads text from there, and only JSON by opening the file anew. */

@@ -34,6 +34,8 @@ export class Table implements Datapath, AsyncDisposable {
   /** The table as it was right after this process loaded the skeleton. */
   #loaded: TableState | undefined;
   #last: Promise<unknown> = Promise.resolve();
+  /** What was read last: as long as the ruleset has that generation it is what stands (at a start it is asked for twice). */
+  #standing: { readonly generation: number; readonly elements: readonly Element[] } | undefined;
 
   /** Belongs to the network namespace that the thread is in. Throws NFT_UNAVAILABLE. */
   constructor(options: TableOptions) {
@@ -63,6 +65,7 @@ export class Table implements Datapath, AsyncDisposable {
 
   apply(change: ElementChange): Promise<void> {
     if (change.add.length === 0 && change.remove.length === 0) return Promise.resolve();
+    this.#standing = undefined;
     return this.#alone(() => this.#foreign.commit((generation) => this.#transport.commit(change, generation)));
   }
 
@@ -88,6 +91,11 @@ export class Table implements Datapath, AsyncDisposable {
   }
 
   async #read(): Promise<Installed> {
+    const standing = this.#standing;
+    if (standing?.generation === this.#foreign.generation()) {
+      this.#foreign.seen(standing.generation);
+      return { elements: standing.elements, repaired: '' };
+    }
     const repairs: string[] = [];
     let before: readonly Element[] | undefined;
     for (let attempt = 1; attempt <= READ_ATTEMPTS; attempt++) {
@@ -100,8 +108,10 @@ export class Table implements Datapath, AsyncDisposable {
       const elements = await this.#elements();
       if (elements === undefined) continue;
       // On a node whose ruleset never rests: two equal readings are one consistent reading.
-      if (this.#foreign.generation() === generation || isEqual(before, elements)) {
+      const settled = this.#foreign.generation() === generation;
+      if (settled || isEqual(before, elements)) {
         this.#foreign.seen(generation);
+        this.#standing = settled ? { generation, elements } : undefined;
         return { elements, repaired: [...new Set(repairs)].filter((repair) => repair !== '').join('; ') };
       }
       before = elements;

@@ -1,5 +1,5 @@
 /**
- * What the last agent left behind, taken over at start: rules in the kernel first, then the state file (DESIGN's order:
+ * What the last agent left behind, taken over at start: rules in the kernel first, then the state file (in this order, as
  * a rule is a promise that somebody may be using at this moment). Pure.
  */
 import { type Adopted, adopt as adoptedFrom } from '../../rules/adoption.ts';

@@ -122,6 +122,7 @@ export class Kernel {
     if (this.#healed !== undefined) this.#againAt = this.#clock.monotonic() + RETRY_MS;
     if (done.refused.size > 0) await this.#withdraw(done.refused, wanted, model, replan);
     else if (this.#healed === undefined) this.#installed = model;
+    else this.#expected = model;
     this.#recorder.record({
       kind: 'applied',
       ms: this.#clock.monotonic() - began,

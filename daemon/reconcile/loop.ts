@@ -95,9 +95,7 @@ export class Loop implements PodObserver {
   }
 
   listed(pods: readonly Pod[]): void {
-    const known: PodRef[] = [];
-    for (const { uid, namespace, pod } of this.reconciler.ledger.grants()) known.push({ uid, namespace, name: pod });
-    this.reconciler.pods.list(pods, known);
+    this.reconciler.pods.list(pods);
     this.#mark(false);
     void this.#confirm();
   }

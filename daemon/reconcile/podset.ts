@@ -15,6 +15,8 @@ export class PodSet {
   readonly #pods = new Map<string, Pod>();
   /** Whose each name is. */
   readonly #uids = new Map<string, string>();
+  /** Pods that only an earlier agent knew, until it is known whether they live. */
+  readonly #inherited = new Map<string, PodRef>();
   /** Known pods that may be gone: they were missing from a list, or their name belongs to another uid. */
   readonly #suspects = new Map<string, PodRef>();
   /** The same of pods that only an earlier agent knew, and that nobody knows by name. */
@@ -56,17 +58,22 @@ export class PodSet {
     return this.#addressedAt.get(uid);
   }
 
-  /** `known`: pods that earlier agents knew, with an empty name where that is not known; they too are gone only when it is certain. */
-  list(pods: readonly Pod[], known: Iterable<PodRef>): void {
+  /** Pods that an earlier agent knew, with an empty name where nobody knows it; they too are gone only when it is certain. */
+  inherit(known: Iterable<PodRef>): void {
+    for (const ref of known) this.#inherited.set(ref.uid, ref);
+  }
+
+  list(pods: readonly Pod[]): void {
     const listed = new Set(pods.map((pod) => pod.uid));
-    for (const ref of [...this.#pods.values(), ...known]) if (!listed.has(ref.uid)) this.#suspect(ref);
+    for (const ref of [...this.#pods.values(), ...this.#inherited.values()]) {
+      if (!listed.has(ref.uid)) this.#suspect(ref);
+    }
     for (const pod of pods) this.set(pod);
     this.#complete = true;
   }
 
   set(pod: Pod): void {
-    this.#suspects.delete(pod.uid);
-    this.#nameless.delete(pod.uid);
+    this.#settle(pod.uid);
     this.#pods.set(pod.uid, pod);
     const name = podLabel(pod);
     const other = this.#pods.get(this.#uids.get(name) ?? pod.uid);
@@ -82,8 +89,7 @@ export class PodSet {
     if (ref !== undefined) this.#gone.push(ref);
     if (ref !== undefined && this.#uids.get(podLabel(ref)) === uid) this.#uids.delete(podLabel(ref));
     this.#pods.delete(uid);
-    this.#suspects.delete(uid);
-    this.#nameless.delete(uid);
+    this.#settle(uid);
     this.#addressedAt.delete(uid);
   }
 
@@ -133,12 +139,23 @@ export class PodSet {
 
   async #confirmNameless(source: PodSource): Promise<void> {
     const asked = [...this.#nameless];
-    const listed = new Map((await source.list?.())?.map((pod) => [pod.uid, pod]));
+    const suspects = [...this.#suspects.values()];
+    const pods = await source.list?.();
+    const listed = new Map(pods?.map((pod) => [pod.uid, pod]));
     for (const uid of asked) {
       const pod = listed.get(uid);
-      if (!this.#nameless.delete(uid) || pod === undefined) continue;
-      this.set(pod);
+      if (!this.#nameless.has(uid)) continue;
+      if (pod === undefined) this.delete(uid);
+      else this.set(pod);
     }
+    if (pods !== undefined) for (const suspect of suspects) this.#answered(suspect, listed.get(suspect.uid));
+  }
+
+  /** Whether the pod lives is known. */
+  #settle(uid: string): void {
+    this.#inherited.delete(uid);
+    this.#suspects.delete(uid);
+    this.#nameless.delete(uid);
   }
 
   /** A new object each time: the answer to an earlier question does not count. */

@@ -94,7 +94,10 @@ export class Reconciler {
     const state = await this.#journal.load();
     const installed = await this.#kernel.read();
     adopt(this.ledger, [...installed.values()], state);
-    for (const grant of this.ledger.grants()) this.#inherited.add(grantKey(grant));
+    for (const grant of this.ledger.grants()) {
+      this.#inherited.add(grantKey(grant));
+      this.pods.inherit([{ uid: grant.uid, namespace: grant.namespace, name: grant.pod }]);
+    }
     this.#sockets.hold();
   }
 

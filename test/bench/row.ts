@@ -3,7 +3,7 @@
 export interface Row {
   /** What was measured. */
   readonly what: string;
-  /** The budget of DESIGN section 6 in words; empty for a line that only informs. */
+  /** The budget in words; empty for a line that only informs. */
   readonly budget: string;
   readonly median: string;
   readonly p99: string;

@@ -155,6 +155,22 @@ test.serial(
   },
 );
 
+test.serial('an annotation that is edited without a pause ends as it was written last', async (t) => {
+  await using site = new Site();
+  const plan = podAt(site.place('one', 8080));
+  const agent = await site.run();
+  for (let round = 0; round < 200; round++) {
+    const wish = ['web', 'web, game', 'webb', '', 'game, x=3/udp'][round % 5] ?? '';
+    site.declare(replaced(plan, { annotations: { 'berth.dev/ports': wish } }));
+  }
+  site.declare(replaced(plan, { annotations: { 'berth.dev/ports': 'web, game, last=same' } }));
+  await site.agreed(agent, (all) => all.length === 3 && all.some((one) => one.includes('/last/')));
+  await site.until(() => site.told(plan)?.annotations['port.berth.dev/last'] !== undefined, 'the last one is told');
+  const port = (await site.mapped(plan)).get('web/TCP') ?? 0;
+  t.is(await site.ask(port), 'one sees 192.0.2.2');
+  t.is(await site.ask(port, { protocol: 'UDP' }), 'one sees 192.0.2.2');
+});
+
 test.serial(
   'a terminating pod is served until all its containers have ended; one that succeeded or failed is not',
   async (t) => {

@@ -115,6 +115,14 @@ test.serial(
       [true, true],
     );
     t.is(site.told(plan)?.conditions[0]?.status, 'True');
+
+    // One that waits with its metrics address taken serves there once it is free.
+    const third = await site.start({ flags: ['--metrics-address', '127.0.0.1:9465'] });
+    await site.until(() => third.logged('waiting').length > 0, 'the third waits');
+    t.deepEqual(await second.stop('SIGTERM'), { code: 0, signal: null });
+    await site.until(async () => (await site.ready(9465)).status === 200, 'the third takes over');
+    t.deepEqual(await site.agreed(third), holdings);
+    t.is(await talk.ask(), 'one sees 192.0.2.2');
   },
 );
 
@@ -265,12 +273,14 @@ test.serial('I10: what goes wrong again and again is said again and again, but n
   t.true(lines(agent, 'problem') <= 110, `${lines(agent, 'problem')} lines`);
   t.true((site.told(wrong)?.events.length ?? 0) <= 20);
 
+  const descriptors = readdirSync(`/proc/${agent.pid}/fd`).length;
   for (let round = 0; round < 40; round++) {
     site.node.run(NFT, ['delete', 'table', 'inet', 'berth']);
     await site.answers(port, 'one sees 192.0.2.2');
   }
   t.true(lines(agent, 'healed') <= 10, `${lines(agent, 'healed')} lines`);
   t.true(agent.log.length < 200_000);
+  t.true(readdirSync(`/proc/${agent.pid}/fd`).length <= descriptors + 2, 'descriptors do not pile up');
 });
 
 function lines(agent: AgentProcess, event: string): number {

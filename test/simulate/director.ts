@@ -26,7 +26,19 @@ export class Director {
     const { stage } = this;
     stage.weather.impair(stage.time.now);
     this.#life = new AgentLife(stage, this.#seed * 1_000 + ++this.#lives, () => this.#startLater());
+    this.#doomAtStart(this.#life);
     this.#life.start(this.#wrap);
+  }
+
+  /** What an agent does once, or first of all, is over before another action could doom it. */
+  #doomAtStart(life: AgentLife): void {
+    const { random, weather } = this.stage;
+    if (!weather.rough || !random.chance(0.1)) return;
+    life.doom = {
+      operation: random.pick(['store.load', 'source.list']),
+      when: random.pick(['before', 'after']),
+      calls: 1,
+    };
   }
 
   /** The kubelet starts it again. */

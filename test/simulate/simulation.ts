@@ -63,7 +63,7 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
   const stage: Stage = Object.assign(partial, { watcher: undefined as unknown as Watcher });
   Object.assign(stage, { watcher: new Watcher(stage, options.judged) });
   const director = new Director(stage, seed, options.wrap);
-  const run = new Run(stage, director);
+  const run = new Run(stage, director, options.judged);
   try {
     await run.play(random.integer(12, 32));
   } catch (error) {
@@ -84,10 +84,12 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
 class Run {
   readonly #stage: Stage;
   readonly #director: Director;
+  readonly #judged: boolean;
   events = 0;
   #tickAt = 0;
 
-  constructor(stage: Stage, director: Director) {
+  constructor(stage: Stage, director: Director, judged: boolean) {
+    this.#judged = judged;
     this.#stage = stage;
     this.#director = director;
   }
@@ -106,7 +108,7 @@ class Run {
     calm(this.#director);
     this.#director.life?.feed.refresh();
     await this.#until(time.now + CALM_MS);
-    if (watcher.violation === undefined) checkEnding(this.#stage, this.#director.life);
+    if (this.#judged && watcher.violation === undefined) checkEnding(this.#stage, this.#director.life);
     this.#director.life?.kill('at the end');
   }
 

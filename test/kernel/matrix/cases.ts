@@ -46,6 +46,7 @@ function neighbourSeen({ topology, neighbour }: Scene, family: Family): string {
 
 const host = (family: Family): PodName => `host${family}`;
 const listed = (family: Family): PodName => `listed${family}`;
+const single = (family: Family): PodName => `open${family}`;
 const hostblock = (family: Family): BlockName => `hostblock${family}`;
 
 export const CASES: readonly Case[] = [
@@ -118,13 +119,27 @@ export const CASES: readonly Case[] = [
     }),
   },
   {
-    title: 'a pod without IPv6 is reached over IPv4, and refuses at once over IPv6',
+    title: 'a pod with addresses of one family is reached over that',
     ask: (scene, family) =>
       fromClient(scene, CLIENT[family], {
         address: NODE[family],
-        port: scene.port('open4'),
-        answer: family === 4 ? `open4 sees ${CLIENT[4]}` : REFUSED,
+        port: scene.port(single(family)),
+        answer: `open${family} sees ${CLIENT[family]}`,
       }),
+  },
+  {
+    title: 'a pod with addresses of one family refuses at once over the other',
+    ask: (scene, family) =>
+      fromClient(scene, CLIENT[family], {
+        address: NODE[family],
+        port: scene.port(single(other(family))),
+        answer: REFUSED,
+      }),
+  },
+  {
+    title: 'a pod with addresses of one family refuses the node at once at the loopback address of the other',
+    ask: (scene, family) =>
+      fromNode(scene, { address: LOOPBACK[family], port: scene.port(single(other(family))), answer: REFUSED }),
   },
 
   {

@@ -11,8 +11,9 @@ import { CLIENT, FAMILIES, type Layout, type Place, SECOND, Topology } from './t
 const WISHES = {
   /** For everybody, on every address. */
   open: {},
-  /** Has no IPv6 address. */
+  /** Has an address of this family only. */
   open4: {},
+  open6: {},
   /** Only on one address of the node. */
   host4: { 'berth.dev/host-ip': SECOND[4] },
   host6: { 'berth.dev/host-ip': SECOND[6] },
@@ -78,7 +79,8 @@ export class Scene implements AsyncDisposable {
     const { topology, agent } = this;
     for (const [name, annotations] of Object.entries(WISHES)) {
       const place = topology.place(name);
-      const podIPs = name === 'open4' ? [place.address[4]] : [place.address[4], place.address[6]];
+      const only = name === 'open4' ? [4 as const] : name === 'open6' ? [6 as const] : FAMILIES;
+      const podIPs = only.map((family) => place.address[family]);
       agent.declare(place, { annotations: { 'berth.dev/ports': '', ...annotations }, ports: BOTH, podIPs });
       this.#serve(place, 8080);
     }
