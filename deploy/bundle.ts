@@ -5,7 +5,7 @@
  *
  *     berth.mjs               the program: turns the compile cache on and loads cli.mjs; its first line says how it is run best
  *     cli.mjs, *.mjs          daemon/cli.ts; each command's code in files of its own, loaded when it is asked for
- *     cache/                  V8's code cache, valid for this very Node, its flags and the user id that made it
+ *     cache/                  V8's code cache, valid for this very Node and the user id that made it
  *     node_modules/           koffi and its prebuilt library (for glibc and musl, of this processor)
  *     licenses.txt            of everything that was bundled
  *     *.mjs.map               for people; the program never reads them
@@ -34,7 +34,7 @@ const ROOT = join(import.meta.dirname, '..');
  * spare an agent, idle most of the time, a quarter of its memory; without V8's last compiler tier it is 5 MB smaller, and a start with
  * 10,000 mappings takes a quarter less CPU. V8 takes these from the command line alone.
  */
-export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=1', '--max-opt=2'];
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=2'];
 export const RUN_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
 
 /** CommonJS packages ask for modules of Node by `require`, which an ES module does not have. */
@@ -101,9 +101,12 @@ export async function makeBundle(directory: string): Promise<void> {
   writeFileSync(join(out, 'licenses.txt'), licenses(metafile));
   writeFileSync(join(out, 'berth.mjs'), STARTER);
   chmodSync(join(out, 'berth.mjs'), 0o755);
-  execFileSync(process.execPath, [...NODE_FLAGS, '--input-type=module', '--eval', BAKER, out], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  // The cache is bound to the flags: once as the agent is run, once as people run the client.
+  for (const flags of [NODE_FLAGS, []]) {
+    execFileSync(process.execPath, [...flags, '--input-type=module', '--eval', BAKER, out], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+  }
 }
 
 function copyKoffi(out: string): void {

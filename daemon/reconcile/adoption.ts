@@ -5,6 +5,7 @@
 import { type Adopted, adopt as adoptedFrom } from '../../rules/adoption.ts';
 import type { Element } from '../../rules/element.ts';
 import { type Ledger, portKey } from '../core/ledger.ts';
+import { poolHolds } from '../core/pool.ts';
 import type { AgentState, Grant } from '../core/state.ts';
 import type { Pod, Protocol } from '../core/vocabulary.ts';
 
@@ -47,8 +48,19 @@ export function adopt(ledger: Ledger, installed: readonly Element[], state: Agen
 export function identify(ledger: Ledger, pod: Pod, pool: string): void {
   for (const grant of ledger.grantsOf(pod.uid).values()) {
     if (grant.pod !== '' && (grant.pool !== '' || pool === '')) continue;
-    ledger.grant({ ...grant, namespace: pod.namespace, pod: pod.name, pool: grant.pool || pool });
+    // The rule may be what the pod had before it asked for another pool: then the file knows the number of that one.
+    const own = grant.pool === '' && hasRival(ledger, grant) ? poolOf(ledger, grant) : grant.pool;
+    ledger.grant({ ...grant, namespace: pod.namespace, pod: pod.name, pool: own || pool });
   }
+}
+
+function hasRival(ledger: Ledger, grant: Grant): boolean {
+  for (const other of ledger.grants()) if (ledger.isLeaving(other) && keyOf(other) === keyOf(grant)) return true;
+  return false;
+}
+
+function poolOf(ledger: Ledger, { hostPort, size }: Grant): string {
+  return ledger.pools().find((pool) => poolHolds(pool, hostPort, size))?.name ?? '';
 }
 
 function keyOf(of: { readonly uid: string; readonly name: string; readonly protocol: Protocol }): string {

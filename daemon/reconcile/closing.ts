@@ -34,9 +34,15 @@ function isAsked(grant: Grant, demand: Demand | undefined, suspects: ReadonlySet
   return demand === undefined ? suspects.has(grant.uid) : answers(grant, demand);
 }
 
+/** Which demand a grant answered last: both are immutable, and most stay the same from pass to pass. */
+const answered = new WeakMap<Grant, Demand>();
+
 function answers(grant: Grant, demand: Demand): boolean {
+  if (answered.get(grant) === demand) return true;
   const key = portKey(grant);
-  return demand.units.some((unit) =>
+  const found = demand.units.some((unit) =>
     unit.requests.some((request) => portKey(request) === key && fits(grant, demand, unit, request)),
   );
+  if (found) answered.set(grant, demand);
+  return found;
 }

@@ -56,6 +56,27 @@ function parseOnce(pod: Pod): Parsed {
   return parsed;
 }
 
+/** `assess` for pools and a node that stay as they are: the same pod is assessed once, and its demand stays the same object. */
+export class Assessor {
+  readonly pools: ReadonlyMap<string, PoolConfig>;
+  readonly node: NodeView;
+  readonly #known = new WeakMap<Pod, Assessment>();
+
+  constructor(pools: ReadonlyMap<string, PoolConfig>, node: NodeView) {
+    this.pools = pools;
+    this.node = node;
+  }
+
+  assess(pod: Pod): Assessment {
+    let known = this.#known.get(pod);
+    if (known === undefined) {
+      known = assess(pod, this.pools, this.node);
+      this.#known.set(pod, known);
+    }
+    return known;
+  }
+}
+
 /** What the pod may have on this node. Total. */
 export function assess(pod: Pod, pools: ReadonlyMap<string, PoolConfig>, node: NodeView): Assessment {
   const parsed = parseOnce(pod);

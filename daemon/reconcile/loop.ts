@@ -18,9 +18,6 @@ import { Reconciler } from './reconciler.ts';
 /** How long to wait after a pass that could do nothing: from … to, doubling, jittered, in ms. */
 const BACKOFF = { first: 100, cap: 1_000 } as const;
 
-/** How soon a pod whose GET failed is asked for again, in ms. */
-const CONFIRM_MS = 1_000;
-
 export interface LoopOptions {
   readonly labels: Readonly<Record<string, string>>;
   readonly pools: readonly PoolConfig[];
@@ -37,8 +34,6 @@ export class Loop implements PodObserver {
   #running = false;
   #stopped = false;
   #failures = 0;
-  #confirming = false;
-  #cancelConfirm: () => void = () => {};
   #cancelWake: () => void = () => {};
   #cancelFull: () => void = () => {};
   #idle: (() => void)[] = [];
@@ -69,7 +64,6 @@ export class Loop implements PodObserver {
     this.#stopped = true;
     this.#cancelWake();
     this.#cancelFull();
-    this.#cancelConfirm();
     if (this.#running) await new Promise<void>((resolve) => this.#idle.push(resolve));
     this.reconciler.stop();
   }
@@ -97,13 +91,13 @@ export class Loop implements PodObserver {
   listed(pods: readonly Pod[]): void {
     this.reconciler.pods.list(pods);
     this.#mark(false);
-    void this.#confirm();
+    this.#confirm();
   }
 
   changed(pod: Pod): void {
     this.reconciler.pods.set(pod);
     this.#mark(false);
-    void this.#confirm();
+    this.#confirm();
   }
 
   deleted(pod: PodRef): void {
@@ -116,23 +110,13 @@ export class Loop implements PodObserver {
   }
 
   /** Asks for the pods that may be gone, beside the passes: an API server that does not answer holds nothing up (I8). */
-  async #confirm(): Promise<void> {
+  #confirm(): void {
     const { recorder, source } = this.#world;
-    const { pods } = this.reconciler;
-    if (this.#confirming) return;
-    this.#confirming = true;
-    while (pods.doubtful && !this.#stopped) {
-      const errors = await pods.confirm(source, () => this.#mark(false));
-      for (const error of errors) recorder.record({ kind: 'failure', operation: 'pods', error });
-      if (errors.length > 0) await this.#rest(CONFIRM_MS);
-    }
-    this.#confirming = false;
-  }
-
-  #rest(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.#cancelConfirm = this.#world.clock.after(ms, resolve);
-    });
+    this.reconciler.pods.ask(
+      source,
+      () => this.#mark(false),
+      (error) => recorder.record({ kind: 'failure', operation: 'pods', error }),
+    );
   }
 
   #mark(full: boolean): void {

@@ -12,9 +12,16 @@ import { portKey } from '../core/ledger.ts';
 import type { Mapping } from '../core/vocabulary.ts';
 import type { FlowPorts } from './ports.ts';
 
-/** The identity of a mapping over its changes. */
+const keyOfMapping = new WeakMap<Mapping, string>();
+
+/** The identity of a mapping over its changes. Made once an object: it is asked for some ten times a pass. */
 export function mappingKey(mapping: Mapping): string {
-  return `${mapping.pod.uid}/${portKey(mapping)}`;
+  let key = keyOfMapping.get(mapping);
+  if (key === undefined) {
+    key = `${mapping.pod.uid}/${portKey(mapping)}`;
+    keyOfMapping.set(mapping, key);
+  }
+  return key;
 }
 
 export interface Plan {

@@ -3,13 +3,10 @@
  * for certain (I6): a deletion event of its uid, a GET by name that answers 404 or another uid, or, where nobody knows its
  * name, a list that is not from a cache.
  */
-import { messageOf } from '../core/errors.ts';
 import { isNewer } from '../core/podstate.ts';
 import { type Pod, type PodRef, podLabel } from '../core/vocabulary.ts';
 import type { Clock, PodSource } from './ports.ts';
-
-/** How many GETs run at a time. */
-const ASKED_AT_ONCE = 8;
+import { Suspects } from './suspects.ts';
 
 export class PodSet {
   readonly #pods = new Map<string, Pod>();
@@ -18,9 +15,7 @@ export class PodSet {
   /** Pods that only an earlier agent knew, until it is known whether they live. */
   readonly #inherited = new Map<string, PodRef>();
   /** Known pods that may be gone: they were missing from a list, or their name belongs to another uid. */
-  readonly #suspects = new Map<string, PodRef>();
-  /** The same of pods that only an earlier agent knew, and that nobody knows by name. */
-  readonly #nameless = new Set<string>();
+  readonly #suspects: Suspects;
   /** Monotonic ms at which the pod was first seen with an address, for the programming latency. */
   readonly #addressedAt = new Map<string, number>();
   readonly #gone: PodRef[] = [];
@@ -29,6 +24,7 @@ export class PodSet {
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#suspects = new Suspects(clock);
   }
 
   /** A full list has been seen; before that nothing may be taken down. */
@@ -36,14 +32,9 @@ export class PodSet {
     return this.#complete;
   }
 
-  /** Something is to be asked for. */
-  get doubtful(): boolean {
-    return this.#suspects.size > 0 || this.#nameless.size > 0;
-  }
-
   /** The uids of suspects that only an earlier agent saw: what stands for them stays as it is. */
   get unseenSuspects(): ReadonlySet<string> {
-    return new Set([...this.#suspects.keys(), ...this.#nameless].filter((uid) => !this.#pods.has(uid)));
+    return new Set([...this.#suspects.uids()].filter((uid) => !this.#pods.has(uid)));
   }
 
   values(): Iterable<Pod> {
@@ -66,30 +57,31 @@ export class PodSet {
   list(pods: readonly Pod[]): void {
     const listed = new Set(pods.map((pod) => pod.uid));
     for (const ref of [...this.#pods.values(), ...this.#inherited.values()]) {
-      if (!listed.has(ref.uid)) this.#suspect(ref);
+      if (!listed.has(ref.uid)) this.#suspects.add(ref);
     }
     for (const pod of pods) this.set(pod);
     this.#complete = true;
   }
 
   set(pod: Pod): void {
-    this.#settle(pod.uid);
-    this.#pods.set(pod.uid, pod);
     const name = podLabel(pod);
+    this.#settle(pod.uid, name);
+    this.#pods.set(pod.uid, pod);
     const other = this.#pods.get(this.#uids.get(name) ?? pod.uid);
     // There are no two pods of one name at a time: one of them is gone.
-    if (other !== undefined && other.uid !== pod.uid) this.#suspect(isNewer(pod, other) ? other : pod);
+    if (other !== undefined && other.uid !== pod.uid) this.#suspects.add(isNewer(pod, other) ? other : pod);
     if (other === undefined || !isNewer(other, pod)) this.#uids.set(name, pod.uid);
     if (pod.podIPs.length === 0) this.#addressedAt.delete(pod.uid);
     else if (!this.#addressedAt.has(pod.uid)) this.#addressedAt.set(pod.uid, this.#clock.monotonic());
   }
 
   delete(uid: string): void {
-    const ref = this.#pods.get(uid) ?? this.#suspects.get(uid);
+    const ref = this.#pods.get(uid) ?? this.#inherited.get(uid);
+    const name = ref === undefined ? '' : podLabel(ref);
     if (ref !== undefined) this.#gone.push(ref);
-    if (ref !== undefined && this.#uids.get(podLabel(ref)) === uid) this.#uids.delete(podLabel(ref));
+    if (this.#uids.get(name) === uid) this.#uids.delete(name);
+    this.#settle(uid, name);
     this.#pods.delete(uid);
-    this.#settle(uid);
     this.#addressedAt.delete(uid);
   }
 
@@ -98,69 +90,34 @@ export class PodSet {
     return this.#gone.splice(0).filter(({ uid }) => !this.#pods.has(uid));
   }
 
-  /**
-   * Asks for every suspect, and tells of each answer at once: one that is long in coming holds no other up (I8). Resolves to
-   * the errors of those that could not be known: they stay.
-   */
-  async confirm(source: PodSource, onAnswer: () => void): Promise<readonly Error[]> {
-    const errors: Error[] = [];
-    const attempt = async (action: () => Promise<void>) => {
-      try {
-        await action();
+  /** Asks for the suspects that nobody asks for yet. `onAnswer` is called after each answer. */
+  ask(source: PodSource, onAnswer: () => void, onFailure: (error: Error) => void): void {
+    this.#suspects.ask(source, {
+      answered: (suspect, pod) => {
+        this.#conclude(suspect, pod);
         onAnswer();
-      } catch (error) {
-        errors.push(error instanceof Error ? error : new Error(messageOf(error)));
-      }
-    };
-    const left = [...this.#suspects.values()];
-    const ask = async () => {
-      for (let one = left.pop(); one !== undefined; one = left.pop()) {
-        const suspect = one;
-        await attempt(async () => this.#answered(suspect, await source.get(suspect.namespace, suspect.name)));
-      }
-    };
-    await Promise.all([
-      ...Array.from({ length: ASKED_AT_ONCE }, ask),
-      ...(this.#nameless.size === 0 ? [] : [attempt(() => this.#confirmNameless(source))]),
-    ]);
-    return errors;
+      },
+      failed: onFailure,
+    });
   }
 
-  /** What was heard of the suspect since it was asked for is newer than the answer. */
-  #answered(suspect: PodRef, pod: Pod | undefined): void {
-    if (this.#suspects.get(suspect.uid) !== suspect) return;
+  /** Nothing is asked any more. */
+  stop(): void {
+    this.#suspects.stop();
+  }
+
+  #conclude(suspect: PodRef, pod: Pod | undefined): void {
     if (pod?.uid !== suspect.uid) this.delete(suspect.uid);
-    if (pod === undefined) return;
+    // Whoever else has that name is gone too.
     for (const other of [...this.#pods.values()]) {
-      if (other.uid !== pod.uid && podLabel(other) === podLabel(pod)) this.delete(other.uid);
+      if (other.uid !== pod?.uid && podLabel(other) === podLabel(suspect)) this.delete(other.uid);
     }
-    if (pod.uid === suspect.uid || !this.#pods.has(pod.uid)) this.set(pod);
+    if (pod !== undefined && (pod.uid === suspect.uid || !this.#pods.has(pod.uid))) this.set(pod);
   }
 
-  async #confirmNameless(source: PodSource): Promise<void> {
-    const asked = [...this.#nameless];
-    const suspects = [...this.#suspects.values()];
-    const pods = await source.list?.();
-    const listed = new Map(pods?.map((pod) => [pod.uid, pod]));
-    for (const uid of asked) {
-      const pod = listed.get(uid);
-      if (!this.#nameless.has(uid)) continue;
-      if (pod === undefined) this.delete(uid);
-      else this.set(pod);
-    }
-    if (pods !== undefined) for (const suspect of suspects) this.#answered(suspect, listed.get(suspect.uid));
-  }
-
-  /** Whether the pod lives is known. */
-  #settle(uid: string): void {
+  #settle(uid: string, name: string): void {
     this.#inherited.delete(uid);
-    this.#suspects.delete(uid);
-    this.#nameless.delete(uid);
-  }
-
-  /** A new object each time: the answer to an earlier question does not count. */
-  #suspect({ namespace, name, uid }: PodRef): void {
-    if (name !== '') this.#suspects.set(uid, { namespace, name, uid });
-    else if (!this.#pods.has(uid) && !this.#suspects.has(uid)) this.#nameless.add(uid);
+    this.#suspects.settle(uid);
+    this.#suspects.heard(name);
   }
 }

@@ -16,7 +16,7 @@ import { Allocator } from './allocate.ts';
 import { Announcer, type Live } from './announcer.ts';
 import { Cleaning } from './cleaning.ts';
 import { type ClosingGrants, closingOf } from './closing.ts';
-import { type Assessment, assess, type Demand } from './demand.ts';
+import { type Assessment, Assessor, type Demand } from './demand.ts';
 import { Journal } from './journal.ts';
 import { Kernel } from './kernel.ts';
 import { elementsOnce, mappingKey } from './plan.ts';
@@ -45,6 +45,7 @@ export class Reconciler {
   readonly #allocator: Allocator;
   readonly #journal: Journal;
   #pools: ReadonlyMap<string, PoolConfig> = new Map();
+  #assessor = new Assessor(this.#pools, { labels: {}, addresses: [], isNodeAddress: () => false });
   #mappings: ReadonlyMap<string, Mapping> = new Map();
   /** Un-announced mappings whose rule or flows may still stand. */
   readonly #ending: Live[] = [];
@@ -143,6 +144,7 @@ export class Reconciler {
 
   /** Nothing is left running. */
   stop(): void {
+    this.pods.stop();
     this.#journal.stop();
   }
 
@@ -157,14 +159,14 @@ export class Reconciler {
 
   /** What every active pod wants; what is wrong with the others goes to `problems`. */
   #demands(pods: readonly Pod[], problems: Map<string, Problem>): ReadonlyMap<string, Demand> {
-    const node = {
-      labels: this.#labels,
-      addresses: this.#surroundings.addresses,
-      isNodeAddress: this.#surroundings.isNodeAddress,
-    };
+    const { addresses, isNodeAddress } = this.#surroundings;
+    // Whenever the node's addresses are read anew they are another object.
+    if (this.#assessor.pools !== this.#pools || this.#assessor.node.addresses !== addresses) {
+      this.#assessor = new Assessor(this.#pools, { labels: this.#labels, addresses, isNodeAddress });
+    }
     const demands = new Map<string, Demand>();
     for (const pod of pods) {
-      const assessment = isActive(pod) ? assess(pod, this.#pools, node) : NOTHING;
+      const assessment = isActive(pod) ? this.#assessor.assess(pod) : NOTHING;
       identify(this.ledger, pod, assessment.kind === 'wanted' ? assessment.request.pool : '');
       if (assessment.kind === 'problem') problems.set(pod.uid, assessment.problem);
       if (assessment.kind !== 'wanted') continue;

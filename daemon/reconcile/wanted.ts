@@ -7,8 +7,34 @@ import type { Demand } from './demand.ts';
 import { fits } from './fit.ts';
 import { mappingKey } from './plan.ts';
 
-/** The mappings of one demand, in the order of its requests; those without a grant are left out. */
+interface Joined {
+  readonly ledger: Ledger;
+  readonly podIPs: readonly string[];
+  readonly version: number;
+  readonly mappings: readonly Mapping[];
+}
+
+const joined = new WeakMap<Demand, Joined>();
+
+/**
+ * The mappings of one demand, in the order of its requests; those without a grant are left out. With the same demand, addresses
+ * and version of the ledger they are the same list.
+ */
 export function mappingsOf(
+  demand: Demand,
+  ledger: Ledger,
+  podIPs: readonly string[],
+  before: ReadonlyMap<string, Mapping>,
+): readonly Mapping[] {
+  const known = joined.get(demand);
+  const { version } = ledger;
+  if (known?.ledger === ledger && known.podIPs === podIPs && known.version === version) return known.mappings;
+  const mappings = join(demand, ledger, podIPs, before);
+  joined.set(demand, { ledger, podIPs, version, mappings });
+  return mappings;
+}
+
+function join(
   demand: Demand,
   ledger: Ledger,
   podIPs: readonly string[],

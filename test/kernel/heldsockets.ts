@@ -12,6 +12,10 @@ const getsockopt = libcFunction<
   (fd: number, level: number, option: number, value: Int32Array, length: Uint32Array) => number
 >('int getsockopt(int, int, int, void *, void *)');
 
+const getpeername = libcFunction<(fd: number, address: Uint8Array, length: Uint32Array) => number>(
+  'int getpeername(int, void *, void *)',
+);
+
 /** The same on every architecture (asm-generic/unistd.h). */
 const PIDFD_OPEN = 434;
 const PIDFD_GETFD = 438;
@@ -25,7 +29,7 @@ const PROTOCOLS = new Map([
   [2, 'UDP'],
 ]);
 
-/** `TCP/20001`, `UDP/20002`: every port to which a socket of the process is bound without listening, sorted. */
+/** `TCP/20001`, `UDP/20002`: every port to which an idle socket of the process is bound, sorted. */
 export function heldSockets(pid: number): readonly string[] {
   const process = check('pidfd_open', syscall()(PIDFD_OPEN, pid, 0, 0));
   try {
@@ -48,7 +52,7 @@ function isSocket(link: string): boolean {
   }
 }
 
-/** Undefined for a socket of another family, one that listens, one that is bound to nothing, and one that is closed. */
+/** Undefined for a socket of another family, one that is listening, connected, bound to nothing, or closed. */
 function portOf(process: number, fd: number): string | undefined {
   const copy = syscall()(PIDFD_GETFD, process, fd, 0);
   if (copy < 0) return undefined;
@@ -59,10 +63,15 @@ function portOf(process: number, fd: number): string | undefined {
     const protocol = PROTOCOLS.get(option(copy, SO_TYPE));
     if ((family !== AF_INET && family !== AF_INET6) || protocol === undefined) return undefined;
     const port = view.getUint16(2);
-    return port === 0 || option(copy, SO_ACCEPTCONN) === 1 ? undefined : `${protocol}/${port}`;
+    const busy = option(copy, SO_ACCEPTCONN) === 1 || isConnected(copy);
+    return port === 0 || busy ? undefined : `${protocol}/${port}`;
   } finally {
     close(copy);
   }
+}
+
+function isConnected(fd: number): boolean {
+  return getpeername()(fd, new Uint8Array(128), new Uint32Array([128])) === 0;
 }
 
 function option(fd: number, name: number): number {

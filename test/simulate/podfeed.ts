@@ -76,17 +76,24 @@ export class PodFeed {
 
   /** A GET by name begins. The returned function notes its answer, to be called when the agent gets it. */
   asked(namespace: string, name: string): (pod: Pod | undefined) => void {
-    const before = new Map(this.view.named(namespace, name).map((uid) => [uid, this.view.heard(uid)]));
+    const heard = this.#heardOf(namespace, name);
     return (pod) => {
-      for (const [uid, heard] of before) {
-        if (uid !== pod?.uid && this.view.heard(uid) === heard) this.view.delete(uid);
-      }
+      // What was heard meanwhile is newer than the answer.
+      if (this.#heardOf(namespace, name) !== heard) return;
+      for (const uid of this.view.named(namespace, name)) if (uid !== pod?.uid) this.view.delete(uid);
       for (const ref of this.#stage.api.known.values()) {
         const meant = ref.namespace === namespace && ref.name === name && ref.uid !== pod?.uid;
         if (meant && this.view.get(ref.uid) === undefined) this.view.gone.add(ref.uid);
       }
-      if (pod !== undefined && this.view.heard(pod.uid) === (before.get(pod.uid) ?? 0)) this.view.set(pod);
+      if (pod !== undefined) this.view.set(pod);
     };
+  }
+
+  #heardOf(namespace: string, name: string): string {
+    return this.view
+      .named(namespace, name)
+      .map((uid) => `${uid} ${this.view.heard(uid)}`)
+      .join();
   }
 
   /** The agent gets a list that is not from a cache: it looks there for pods whose rules it found. */
