@@ -11,14 +11,12 @@ import type { Asked } from './asked.ts';
 import type { NumberCheck } from './numbercheck.ts';
 import { hostIPOf, portOfRule, targetsOf } from './podneeds.ts';
 import type { RuleCheck } from './rulecheck.ts';
-import type { Stage } from './stage.ts';
+import { DISK_MS, type Stage } from './stage.ts';
 import { ownerOf, type Rule, rulesOf } from './table.ts';
 import { Violation } from './violation.ts';
 
 /** How long, beyond what its surroundings keep it from, an agent may take to put things right, in ms. */
 const HEALING_MS = 4_000;
-/** How long a pass waits for the disk before it goes on. */
-const DISK_MS = 1_100;
 
 export class HealthCheck {
   readonly #stage: Stage;

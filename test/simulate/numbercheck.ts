@@ -8,7 +8,7 @@ import type { Pod, PodRef, PodResult, Protocol, Reservation } from '../../daemon
 import type { AgentLife } from './agentlife.ts';
 import type { Asked, AskedPort } from './asked.ts';
 import { hostIPOf } from './podneeds.ts';
-import type { Stage } from './stage.ts';
+import { DISK_MS, type Stage } from './stage.ts';
 import { ownerOf, type Rule, rulesOf } from './table.ts';
 import { Violation } from './violation.ts';
 
@@ -17,6 +17,7 @@ const ROUNDING_MS = 3;
 
 interface Numbered {
   readonly first: number;
+  readonly size: number;
   /** What it was given for; undefined when that was not certain. */
   readonly request: string | undefined;
   readonly hostIP: string | undefined;
@@ -98,10 +99,12 @@ export class NumberCheck {
       claim(protocol, hostPort, hostPort + size - 1, uid);
       known.add(`${uid}/${name}/${protocol} ${hostPort} ${hostIP ?? ''}`);
     }
-    for (const [owner, { first, hostIP }] of this.#numbers) {
+    for (const [owner, { first, size, hostIP }] of this.#numbers) {
       const protocol = owner.split('/')[2];
-      const claimants = claims.get(`${protocol}/${first}`);
-      if (!known.has(`${owner} ${first} ${hostIP ?? ''}`) || (claimants?.size ?? 0) > 1) this.#numbers.delete(owner);
+      const disputed = Array.from({ length: size }, (_, index) => claims.get(`${protocol}/${first + index}`)).some(
+        (claimants) => (claimants?.size ?? 0) > 1,
+      );
+      if (!known.has(`${owner} ${first} ${hostIP ?? ''}`) || disputed) this.#numbers.delete(owner);
     }
     for (const [key, uid] of this.#holders) if (!claims.get(key)?.has(uid)) this.#holders.delete(key);
     for (const [key, { pod, at, wall }] of this.#rested) {
@@ -148,8 +151,10 @@ export class NumberCheck {
       const asked = pod && this.#stage.api.asked(pod);
       const port = asked?.ports.find(({ name, protocol }) => name === rule.name && protocol === rule.protocol);
       if (pod === undefined || asked === undefined || port === undefined) continue;
-      if (port.size === rule.last - rule.first + 1)
-        this.#given(life, pod, port, rule.first, this.#requestOf(asked, port));
+      if (port.size !== rule.last - rule.first + 1) continue;
+      // What was heard since the pass began is not what the rule was made for.
+      const certain = (life.feed.view.since(rule.uid) ?? 0) < life.idleAt - DISK_MS;
+      this.#given(life, pod, port, rule.first, certain ? this.#requestOf(asked, port) : undefined);
     }
   }
 
@@ -190,6 +195,11 @@ export class NumberCheck {
     });
   }
 
+  /** The agent was told for certain that the pod is gone: should an old list bring it back, it may get another number. */
+  gone(uid: string): void {
+    for (const owner of this.#numbers.keys()) if (owner.startsWith(uid)) this.#numbers.delete(owner);
+  }
+
   /** A pod that is gone, and that an event out of order brings back, gets another number. */
   #forget(isMeant: (owner: string) => boolean, number: number): void {
     for (const [owner, { first }] of this.#numbers) if (first === number && isMeant(owner)) this.#numbers.delete(owner);
@@ -202,7 +212,8 @@ export class NumberCheck {
       throw new Violation('I6', `${owner} had number ${before.first} and has ${first} now`);
     }
     // A rule may stand already for what the pod asked before.
-    if (before?.first !== first) this.#numbers.set(owner, { first, request, hostIP: request?.split(' ')[1] });
+    if (before?.first !== first)
+      this.#numbers.set(owner, { first, size: port.size, request, hostIP: request?.split(' ')[1] });
     for (let number = first; number < first + port.size; number++) this.#take(life, pod, port.protocol, number);
   }
 

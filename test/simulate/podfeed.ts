@@ -37,7 +37,10 @@ export class PodFeed {
   constructor(stage: Stage, alive: () => boolean) {
     this.#stage = stage;
     this.#alive = alive;
-    this.view = new View(() => stage.time.now);
+    this.view = new View(
+      () => stage.time.now,
+      (uid) => stage.watcher.numbers.gone(uid),
+    );
   }
 
   /** The source as the agent has it. `get` and `list` are not counted here: the caller does that. */

@@ -9,6 +9,9 @@ import type { VirtualTime } from './virtualtime.ts';
 import type { Watcher } from './watcher.ts';
 import type { Weather } from './weather.ts';
 
+/** How long a pass waits for the disk before it goes on, in ms. */
+export const DISK_MS = 1_100;
+
 export interface Stage {
   readonly random: SeededRandom;
   readonly time: VirtualTime;

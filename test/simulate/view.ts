@@ -20,12 +20,14 @@ export class View {
   /** Pods that are gone for certain. */
   readonly gone = new Set<string>();
   readonly #now: () => number;
+  readonly #onGone: (uid: string) => void;
   /** When the first full list was told. */
   listedAt: number | undefined;
   #heard = 0;
 
-  constructor(now: () => number) {
+  constructor(now: () => number, onGone: (uid: string) => void) {
     this.#now = now;
+    this.#onGone = onGone;
   }
 
   get pods(): Iterable<Pod> {
@@ -65,6 +67,7 @@ export class View {
     const before = this.#pods.get(uid);
     this.#pods.delete(uid);
     this.gone.add(uid);
+    this.#onGone(uid);
     if (before !== undefined) this.#touchNeighbours(before.pod.podIPs);
   }
 
