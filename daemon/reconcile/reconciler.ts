@@ -28,7 +28,9 @@ import { conflictMessage, conflictsOf, type Statics, staticsOf } from './statics
 import { Surroundings } from './surroundings.ts';
 
 /** How soon what is unfinished is tried again, in ms. */
-const RETRY = { bridgePort: 1_000, flows: 1_000, addresses: 1_000 } as const;
+const RETRY = { flows: 1_000, addresses: 1_000 } as const;
+/** A bridge learns a pod's port from the pod's answer to the question that was just put, mostly within a millisecond; doubling. */
+const BRIDGE_PORT = { first: 10, cap: 1_000 } as const;
 
 const NOTHING: Assessment = { kind: 'none' };
 
@@ -54,6 +56,7 @@ export class Reconciler {
   /** No pass has come to its end yet: what is live now was live before this agent. */
   #first = true;
   #networkChanged = true;
+  #bridgeWait: number = BRIDGE_PORT.first;
   #retryAt: number | undefined;
 
   constructor(world: World, labels: Readonly<Record<string, string>>) {
@@ -206,7 +209,8 @@ export class Reconciler {
   ): Promise<boolean> {
     const { clock } = this.#world;
     const { elements, complete } = this.#surroundings.environment(wanted);
-    if (!complete) this.#wake(clock.monotonic() + RETRY.bridgePort);
+    if (!complete) this.#wake(clock.monotonic() + this.#bridgeWait);
+    this.#bridgeWait = complete ? BRIDGE_PORT.first : Math.min(2 * this.#bridgeWait, BRIDGE_PORT.cap);
     const environment = [...elements, ...this.#kernel.inheritedBy(this.#ownersOf(suspects))];
     const makePlan = () => {
       const live = new Map([...this.announcer.live].map(([key, { mapping }]) => [key, mapping]));
