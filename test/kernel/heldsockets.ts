@@ -2,7 +2,9 @@
  * Which ports a process holds, asked of its sockets one by one: a TCP socket that is bound and does not listen stands in no
  * list of the kernel. Reads only; needs root.
  */
+
 import { readdirSync, readlinkSync } from 'node:fs';
+import { isErrno } from '../../daemon/native/errno.ts';
 import { check, close, getsockname, libcFunction } from '../../daemon/native/libc.ts';
 
 const syscall = libcFunction<(number: number, a: number, b: number, c: number) => number>(
@@ -65,6 +67,10 @@ function portOf(process: number, fd: number): string | undefined {
     const port = view.getUint16(2);
     const busy = option(copy, SO_ACCEPTCONN) === 1 || isConnected(copy);
     return port === 0 || busy ? undefined : `${protocol}/${port}`;
+  } catch (error) {
+    // Since the link was read the descriptor was closed, and its number given to a file.
+    if (isErrno(error, 'ENOTSOCK')) return undefined;
+    throw error;
   } finally {
     close(copy);
   }

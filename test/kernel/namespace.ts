@@ -149,7 +149,7 @@ export class Namespace implements Disposable {
 }
 
 /** Waits until the condition holds, asking it at every turn of the loop; throws after `seconds`. */
-export async function until(condition: () => boolean, what: string, seconds = 10): Promise<void> {
+export async function until(condition: () => boolean, what: string, seconds = 30): Promise<void> {
   const end = performance.now() + seconds * 1000;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`not within ${seconds} s: ${what}`);
