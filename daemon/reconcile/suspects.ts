@@ -88,11 +88,19 @@ export class Suspects {
     this.#tell(suspect, pod, inquirer);
   }
 
-  /** Tells of those without a name. Where the source has no such list, what `watch` does not list is gone. */
+  /**
+   * Tells of those without a name, and of the others as well: their own answer may be long in coming. Where the source has no
+   * such list, what `watch` does not list is gone.
+   */
   async #askList(source: PodSource, inquirer: Inquirer): Promise<void> {
-    const nameless = [...this.#suspects.values()].filter(({ name }) => name === '');
-    const pods = new Map((await source.list?.())?.map((pod) => [pod.uid, pod]));
-    for (const suspect of nameless) this.#tell(suspect, pods.get(suspect.uid), inquirer);
+    const suspects = [...this.#suspects.values()];
+    const listed = await source.list?.();
+    const uids = new Map(listed?.map((pod) => [pod.uid, pod]));
+    const names = new Map(listed?.map((pod) => [podLabel(pod), pod]));
+    for (const suspect of suspects) {
+      if (suspect.name === '') this.#tell(suspect, uids.get(suspect.uid), inquirer);
+      else if (listed !== undefined) this.#tell(suspect, names.get(podLabel(suspect)), inquirer);
+    }
   }
 
   #tell(suspect: PodRef, pod: Pod | undefined, inquirer: Inquirer): void {
