@@ -13,6 +13,7 @@ export function diff(desired: ReadonlyMap<string, Element>, installed: ReadonlyM
   return { remove, add };
 }
 
-function isSame(one: Element | undefined, other: Element): boolean {
+/** The element stands as it should, its comment included. */
+export function isSame(one: Element | undefined, other: Element): boolean {
   return one === other || (one !== undefined && one.value === other.value && one.comment === other.comment);
 }

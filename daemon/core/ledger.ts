@@ -33,6 +33,8 @@ function numberKey(protocol: Protocol, number: number): string {
   return `${protocol}/${number}`;
 }
 
+const NONE: ReadonlyMap<string, Grant> = new Map();
+
 type Numbers = Pick<Grant, 'protocol' | 'hostPort' | 'size'>;
 
 function numberKeys({ protocol, hostPort, size }: Numbers): readonly string[] {
@@ -40,7 +42,7 @@ function numberKeys({ protocol, hostPort, size }: Numbers): readonly string[] {
 }
 
 export class Ledger {
-  readonly #grants = new Map<string, Map<string, Grant>>();
+  readonly #grants = new Map<string, ReadonlyMap<string, Grant>>();
   /** Grants that others have replaced, as long as they hold a number. */
   readonly #leaving = new Set<Grant>();
   readonly #holders = new Map<string, Grant>();
@@ -49,6 +51,8 @@ export class Ledger {
   readonly #random: () => number;
   /** Counts every change of what the state file must hold. */
   version = 0;
+  /** `grants` at a version: it is asked for several times a pass. */
+  #listed: { readonly version: number; readonly grants: readonly Grant[] } | undefined;
 
   constructor(random: () => number) {
     this.#random = random;
@@ -75,15 +79,19 @@ export class Ledger {
     return this.#pools.get(name)?.config;
   }
 
-  /** The grants of one pod by port key, without leaving ones. */
+  /** The grants of one pod by port key, without leaving ones. The same object as long as nothing of it has changed. */
   grantsOf(uid: string): ReadonlyMap<string, Grant> {
-    return this.#grants.get(uid) ?? new Map();
+    return this.#grants.get(uid) ?? NONE;
   }
 
   /** Whoever holds a number: the leaving ones, which are older, first. */
-  *grants(): Generator<Grant> {
-    yield* this.#leaving;
-    for (const grants of this.#grants.values()) yield* grants.values();
+  grants(): readonly Grant[] {
+    if (this.#listed?.version !== this.version) {
+      const grants = [...this.#leaving];
+      for (const own of this.#grants.values()) for (const grant of own.values()) grants.push(grant);
+      this.#listed = { version: this.version, grants };
+    }
+    return this.#listed.grants;
   }
 
   /** Another grant has taken the place of this one. */
@@ -154,16 +162,15 @@ export class Ledger {
 
   /** Gives the numbers out. Whoever held one of them, and the former grant of this port, is leaving from now on. */
   grant(grant: Grant): void {
-    const grants = this.#grants.get(grant.uid) ?? new Map<string, Grant>();
     const replaced = new Set<Grant>();
-    const before = grants.get(portKey(grant));
+    const before = this.grantsOf(grant.uid).get(portKey(grant));
     if (before !== undefined) replaced.add(before);
     for (const key of numberKeys(grant)) {
       const holder = this.#holders.get(key);
       if (holder !== undefined) replaced.add(holder);
     }
     for (const one of replaced) this.#retire(one);
-    this.#grants.set(grant.uid, grants.set(portKey(grant), grant));
+    this.#grants.set(grant.uid, new Map(this.grantsOf(grant.uid)).set(portKey(grant), grant));
     this.#take(grant);
     for (const one of replaced) if (!this.#holdsAny(one)) this.#leaving.delete(one);
   }
@@ -234,10 +241,11 @@ export class Ledger {
   }
 
   #unlist(grant: Grant): boolean {
-    const grants = this.#grants.get(grant.uid);
-    if (grants?.get(portKey(grant)) !== grant) return false;
+    if (this.grantsOf(grant.uid).get(portKey(grant)) !== grant) return false;
+    const grants = new Map(this.grantsOf(grant.uid));
     grants.delete(portKey(grant));
     if (grants.size === 0) this.#grants.delete(grant.uid);
+    else this.#grants.set(grant.uid, grants);
     return true;
   }
 }

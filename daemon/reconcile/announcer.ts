@@ -24,13 +24,12 @@ export interface Live {
   readonly since: number;
 }
 
-/** What a pod's result is made of. */
+/** What a pod's result is made of, beside which of its mappings are live. */
 interface Ground {
   readonly pod: Pod;
   readonly asked: boolean;
   readonly promised: readonly Mapping[];
   readonly problem: Problem | undefined;
-  readonly live: readonly Mapping[];
   readonly addresses: readonly NodeAddress[];
 }
 
@@ -40,6 +39,9 @@ export class Announcer {
   readonly #recorder: Recorder;
   readonly #clock: Clock;
   readonly #live = new Map<string, Live>();
+  readonly #mappings = new Map<string, Mapping>();
+  /** The uids of pods of which something was announced or un-announced since they were told. */
+  readonly #moved = new Set<string>();
   readonly #told = new Map<string, { readonly ground: Ground; readonly text: string }>();
   readonly #problems = new Map<string, Problem>();
   readonly #warned = { told: new Set<string>(), seen: new Set<string>() };
@@ -56,10 +58,17 @@ export class Announcer {
     return this.#live;
   }
 
+  /** The same without their times. */
+  get mappings(): ReadonlyMap<string, Mapping> {
+    return this.#mappings;
+  }
+
   /** Before its rule goes: nobody is sent there any more. `pod` is undefined when it is gone. */
   unannounce(mapping: Mapping): void {
     this.#registry.delete(mapping.pod, mapping.name, mapping.protocol);
     this.#live.delete(mappingKey(mapping));
+    this.#mappings.delete(mappingKey(mapping));
+    this.#moved.add(mapping.pod.uid);
   }
 
   /** After rule, flows and everything: the mapping has ended. `last`: what `live` held. */
@@ -71,6 +80,8 @@ export class Announcer {
   announce(mapping: Mapping, adopted: boolean, addressedAt: number | undefined): void {
     const now = this.#clock.monotonic();
     this.#live.set(mappingKey(mapping), { mapping, since: now });
+    this.#mappings.set(mappingKey(mapping), mapping);
+    this.#moved.add(mapping.pod.uid);
     this.#registry.set(mapping);
     const sinceSeenMs = adopted || addressedAt === undefined ? undefined : now - addressedAt;
     this.#recorder.record({ kind: 'mapped', mapping, adopted, sinceSeenMs });
@@ -109,20 +120,13 @@ export class Announcer {
 
   /** Tells the pod where it stands. Only what is new is passed on. */
   tell(standing: PodStanding, addresses: readonly NodeAddress[]): void {
-    const { pod, problem } = standing;
+    const { pod, problem, promised } = standing;
     this.#tellProblem(pod, problem);
-    const live = standing.promised.filter((mapping) => this.#live.get(mappingKey(mapping))?.mapping === mapping);
-    const ground: Ground = {
-      pod,
-      asked: standing.demand !== undefined,
-      promised: standing.promised,
-      problem,
-      live,
-      addresses,
-    };
+    const ground: Ground = { pod, asked: standing.demand !== undefined, promised, problem, addresses };
     const told = this.#told.get(pod.uid);
     // Most pods stand in most passes where they stood: writing out what they know would be half of the pass.
-    if (told !== undefined && sameGround(told.ground, ground)) return;
+    if (!this.#moved.delete(pod.uid) && told !== undefined && sameGround(told.ground, ground)) return;
+    const live = promised.filter((mapping) => this.#mappings.get(mappingKey(mapping)) === mapping);
     const result = this.#resultOf(standing, live, addresses);
     if (result === undefined) {
       if (told === undefined && !carriesResults(pod) && !optsIn(pod)) return;
@@ -137,6 +141,7 @@ export class Announcer {
   forget(pod: PodRef): void {
     this.#told.delete(pod.uid);
     this.#problems.delete(pod.uid);
+    this.#moved.delete(pod.uid);
     this.#publisher.forget(pod);
   }
 
@@ -190,13 +195,12 @@ function sameGround(one: Ground, other: Ground): boolean {
     one.addresses === other.addresses &&
     one.problem?.reason === other.problem?.reason &&
     one.problem?.message === other.problem?.message &&
-    sameObjects(one.promised, other.promised) &&
-    sameObjects(one.live, other.live)
+    sameObjects(one.promised, other.promised)
   );
 }
 
 function sameObjects(one: readonly Mapping[], other: readonly Mapping[]): boolean {
-  return one.length === other.length && one.every((mapping, index) => mapping === other[index]);
+  return one === other || (one.length === other.length && one.every((mapping, index) => mapping === other[index]));
 }
 
 function numbers({ hostPort, size }: Mapping): string {

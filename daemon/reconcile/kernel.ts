@@ -2,6 +2,7 @@
  * The kernel's table in a pass: as last read plus own commits, and the change to be made. What it does not know for
  * certain it reads again.
  */
+import { isSame } from '../../rules/change.ts';
 import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
 import type { Mapping } from '../core/vocabulary.ts';
 import { attempt, commit } from './commit.ts';
@@ -159,7 +160,7 @@ export class Kernel {
   #compare(expected: ReadonlyMap<string, Element>, found: ReadonlyMap<string, Element>, repaired: string): void {
     let missing = 0;
     let foreign = 0;
-    for (const [id, element] of expected) if (!sameElement(found.get(id), element)) missing++;
+    for (const [id, element] of expected) if (!isSame(found.get(id), element)) missing++;
     for (const id of found.keys()) if (!expected.has(id)) foreign++;
     if (missing === 0 && foreign === 0 && repaired === '') return;
     this.#healed = { what: repaired || 'elements', missing, foreign };
@@ -175,11 +176,7 @@ export class Kernel {
 
 function allStand(mapping: Mapping, installed: ReadonlyMap<string, Element>): boolean {
   const ids = idsOnce(mapping);
-  return elementsOnce(mapping).every((element, index) => sameElement(installed.get(ids[index] as string), element));
-}
-
-function sameElement(one: Element | undefined, other: Element): boolean {
-  return one !== undefined && one.value === other.value && one.comment === other.comment;
+  return elementsOnce(mapping).every((element, index) => isSame(installed.get(ids[index] as string), element));
 }
 
 function applyTo(model: Map<string, Element>, change: ElementChange): void {
@@ -190,7 +187,7 @@ function applyTo(model: Map<string, Element>, change: ElementChange): void {
 /** What may stay of a mapping that was refused: it works in part, and is not open to anybody whom it does not allow. */
 function remains(mapping: Mapping, installed: ReadonlyMap<string, Element>): readonly Element[] {
   const elements = elementsOnce(mapping);
-  const stands = (element: Element) => sameElement(installed.get(elementId(element)), element);
+  const stands = (element: Element) => isSame(installed.get(elementId(element)), element);
   return elements.every((element) => !element.set.startsWith('limited') || stands(element))
     ? elements.filter(stands)
     : [];

@@ -3,7 +3,7 @@
  * and total; a change of the kernel by anybody else is healed by the same difference as a change of a pod.
  */
 import { mappingOfElement } from '../../rules/adoption.ts';
-import { diff } from '../../rules/change.ts';
+import { diff, isSame } from '../../rules/change.ts';
 import type { Element, ElementChange } from '../../rules/element.ts';
 import { elementId } from '../../rules/element.ts';
 import { elementsOf } from '../../rules/elements.ts';
@@ -12,16 +12,39 @@ import { portKey } from '../core/ledger.ts';
 import type { Mapping } from '../core/vocabulary.ts';
 import type { FlowPorts } from './ports.ts';
 
-const keyOfMapping = new WeakMap<Mapping, string>();
+/** What follows from a mapping alone. Mappings are immutable, and all of it is asked for several times a pass. */
+interface Derived {
+  readonly key: string;
+  readonly elements: readonly Element[];
+  /** The elementId of each of the elements. */
+  readonly ids: readonly string[];
+}
 
-/** The identity of a mapping over its changes. Made once an object: it is asked for some ten times a pass. */
-export function mappingKey(mapping: Mapping): string {
-  let key = keyOfMapping.get(mapping);
-  if (key === undefined) {
-    key = `${mapping.pod.uid}/${portKey(mapping)}`;
-    keyOfMapping.set(mapping, key);
+const derivedOf = new WeakMap<Mapping, Derived>();
+
+function derive(mapping: Mapping): Derived {
+  let derived = derivedOf.get(mapping);
+  if (derived === undefined) {
+    const elements = elementsOf(mapping);
+    derived = { key: `${mapping.pod.uid}/${portKey(mapping)}`, elements, ids: elements.map(elementId) };
+    derivedOf.set(mapping, derived);
   }
-  return key;
+  return derived;
+}
+
+/** The identity of a mapping over its changes. */
+export function mappingKey(mapping: Mapping): string {
+  return derive(mapping).key;
+}
+
+/** The mapping's elements, made once. */
+export function elementsOnce(mapping: Mapping): readonly Element[] {
+  return derive(mapping).elements;
+}
+
+/** The elementId of each of the mapping's elements, made once. */
+export function idsOnce(mapping: Mapping): readonly string[] {
+  return derive(mapping).ids;
 }
 
 export interface Plan {
@@ -36,30 +59,6 @@ export interface Plan {
   readonly announce: readonly Mapping[];
 }
 
-const elementsOfMapping = new WeakMap<Mapping, readonly Element[]>();
-
-/** Mappings are immutable: the same object's elements are made once. */
-export function elementsOnce(mapping: Mapping): readonly Element[] {
-  let elements = elementsOfMapping.get(mapping);
-  if (elements === undefined) {
-    elements = elementsOf(mapping);
-    elementsOfMapping.set(mapping, elements);
-  }
-  return elements;
-}
-
-const idsOfMapping = new WeakMap<Mapping, readonly string[]>();
-
-/** The elementId of each of the mapping's elements, likewise made once: most of a pass is to look them up. */
-export function idsOnce(mapping: Mapping): readonly string[] {
-  let ids = idsOfMapping.get(mapping);
-  if (ids === undefined) {
-    ids = elementsOnce(mapping).map(elementId);
-    idsOfMapping.set(mapping, ids);
-  }
-  return ids;
-}
-
 /**
  * `wanted`: mappings with an address. `environment`: elements that belong to no mapping (the node's addresses, devices).
  * `installed` and `live`: what was announced, by elementId and mappingKey.
@@ -70,13 +69,7 @@ export function plan(
   installed: ReadonlyMap<string, Element>,
   live: ReadonlyMap<string, Mapping>,
 ): Plan {
-  const desired = new Map<string, Element>();
-  for (const element of environment) desired.set(elementId(element), element);
-  for (const mapping of wanted) {
-    const ids = idsOnce(mapping);
-    for (const [index, element] of elementsOnce(mapping).entries()) desired.set(ids[index] as string, element);
-  }
-  const change = diff(desired, installed);
+  const change = difference(wanted, environment, installed);
 
   const changed = new Set([...change.remove, ...change.add].map(elementId));
   const ports = new Map<string, FlowPorts>();
@@ -85,8 +78,7 @@ export function plan(
   if (changed.size > 0) {
     for (const mapping of wanted) if (idsOnce(mapping).some((id) => changed.has(id))) touch(mapping);
   }
-  const keys = new Map(wanted.map((mapping) => [mappingKey(mapping), mapping]));
-  const announce = [...keys].filter(([key, mapping]) => !same(live.get(key), mapping)).map(([, mapping]) => mapping);
+  const announce = wanted.filter((mapping) => !same(live.get(mappingKey(mapping)), mapping));
   announce.forEach(touch);
   const former: FormerTarget[] = [];
   for (const element of change.remove) {
@@ -97,13 +89,54 @@ export function plan(
   }
 
   return {
-    unannounce: [...live].filter(([key, mapping]) => !same(keys.get(key), mapping)).map(([, mapping]) => mapping),
+    unannounce: wanted.length - announce.length === live.size ? [] : ended(wanted, live),
     change,
     // A new address of the node: every port may have flows that were not translated there.
     ports: change.add.some(({ set }) => set === 'nodeaddr4' || set === 'nodeaddr6') ? 'all' : [...ports.values()],
     former,
     announce,
   };
+}
+
+/**
+ * What must change. In most passes everything that stands is wanted: that is known by counting, and the two sides need not be
+ * written out to be compared.
+ */
+function difference(
+  wanted: readonly Mapping[],
+  environment: readonly Element[],
+  installed: ReadonlyMap<string, Element>,
+): ElementChange {
+  const around = new Map(environment.map((element) => [elementId(element), element]));
+  const add: Element[] = [];
+  let standing = 0;
+  let twice = false;
+  const look = (id: string, element: Element) => {
+    if (isSame(installed.get(id), element)) standing++;
+    else add.push(element);
+  };
+  for (const [id, element] of around) look(id, element);
+  for (const mapping of wanted) {
+    const { elements, ids } = derive(mapping);
+    for (let index = 0; index < ids.length; index++) {
+      const id = ids[index] as string;
+      twice ||= around.has(id);
+      look(id, elements[index] as Element);
+    }
+  }
+  if (standing === installed.size && !twice) return { remove: [], add };
+  const desired = around;
+  for (const mapping of wanted) {
+    const { elements, ids } = derive(mapping);
+    for (const [index, element] of elements.entries()) desired.set(ids[index] as string, element);
+  }
+  return diff(desired, installed);
+}
+
+/** What is announced and not wanted any more, or not in this form. */
+function ended(wanted: readonly Mapping[], live: ReadonlyMap<string, Mapping>): readonly Mapping[] {
+  const keys = new Map(wanted.map((mapping) => [mappingKey(mapping), mapping]));
+  return [...live].filter(([key, mapping]) => !same(keys.get(key), mapping)).map(([, mapping]) => mapping);
 }
 
 function same(one: Mapping | undefined, other: Mapping): boolean {

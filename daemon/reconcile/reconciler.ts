@@ -122,6 +122,7 @@ export class Reconciler {
     const demands = this.#demands(pods, problems);
     const statics = staticsOf(pods);
     this.#noteInherited(suspects);
+    const { version } = this.ledger;
     const before = closingOf(this.ledger, demands, suspects);
     const allocation = this.#allocator.allocate([...demands.values()], statics.has, before, hints);
     this.#wake(allocation.retryAt);
@@ -135,7 +136,7 @@ export class Reconciler {
     this.#mappings = mappings;
     for (const standing of standings) if (allocation.given.has(standing.pod.uid)) this.#tell(standing);
     const wanted = promised.filter((mapping) => elementsOnce(mapping).length > 0);
-    const closing = closingOf(this.ledger, demands, suspects);
+    const closing = this.ledger.version === version ? before : closingOf(this.ledger, demands, suspects);
     if (await this.#install(wanted, standings, suspects)) this.#settle(wanted, standings, closing);
     if (suspects.size === 0 && !this.#first) this.#kernel.forgetInherited();
     for (const standing of standings) this.#tell(withRefusal(standing, (mapping) => this.#kernel.refusal(mapping)));
@@ -213,8 +214,7 @@ export class Reconciler {
     this.#bridgeWait = complete ? BRIDGE_PORT.first : Math.min(2 * this.#bridgeWait, BRIDGE_PORT.cap);
     const environment = [...elements, ...this.#kernel.inheritedBy(this.#ownersOf(suspects))];
     const makePlan = () => {
-      const live = new Map([...this.announcer.live].map(([key, { mapping }]) => [key, mapping]));
-      const steps = this.#kernel.plan(wanted, environment, live);
+      const steps = this.#kernel.plan(wanted, environment, this.announcer.mappings);
       this.#unannounce(steps.unannounce, standings);
       this.#cleaning.note(steps.ports, steps.former);
       return steps;

@@ -28,9 +28,7 @@ export function standingsOf(
     const demand = demands.get(pod.uid);
     const problem = problems.get(pod.uid);
     if (demand === undefined) return { pod, demand, promised: [], problem };
-    const newer = demand.podIPs
-      .map((ip) => owners.get(ip))
-      .find((owner) => owner !== undefined && owner.uid !== pod.uid);
+    const newer = otherOwner(pod, demand.podIPs, owners);
     const podIPs = newer === undefined ? demand.podIPs : [];
     const promised = mappingsOf(demand, ledger, podIPs, before);
     return { pod, demand, promised, problem: problem ?? (newer && lostAddress(pod, newer)) };
@@ -48,6 +46,14 @@ function addressOwners(pods: readonly Pod[]): ReadonlyMap<string, Pod> {
     }
   }
   return owners;
+}
+
+function otherOwner(pod: Pod, podIPs: readonly string[], owners: ReadonlyMap<string, Pod>): Pod | undefined {
+  for (const ip of podIPs) {
+    const owner = owners.get(ip);
+    if (owner !== undefined && owner.uid !== pod.uid) return owner;
+  }
+  return undefined;
 }
 
 function lostAddress(pod: Pod, newer: Pod): Problem {

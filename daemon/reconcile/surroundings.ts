@@ -15,6 +15,7 @@ export class Surroundings {
   /** The addresses were read at least once. */
   #known = false;
   #own = new Set<string>();
+  #nodeElements: readonly Element[] = [];
   readonly #routes = new Map<string, PodRoute | undefined>();
   readonly #opened = new Set<string>();
   readonly #hairpins = new Set<string>();
@@ -82,6 +83,7 @@ export class Surroundings {
       fresh = false;
     }
     this.#own = new Set(this.#addresses.map(({ address }) => address));
+    this.#nodeElements = nodeElements(this.#addresses);
     this.#routes.clear();
     this.#outwardKnown = false;
     this.#opened.clear();
@@ -96,7 +98,8 @@ export class Surroundings {
   environment(mappings: readonly Mapping[]): { readonly elements: readonly Element[]; readonly complete: boolean } {
     const bridges = new Set<string>();
     // A pod may have a hundred mappings: each of its addresses is asked for once.
-    const used = new Set(mappings.flatMap(({ podIPs }) => podIPs));
+    const used = new Set<string>();
+    for (const { podIPs } of mappings) for (const podIP of podIPs) used.add(podIP);
     let complete = true;
     for (const podIP of used) {
       const route = this.#route(podIP);
@@ -107,7 +110,7 @@ export class Surroundings {
       if (!this.#openHairpin(podIP, route.device)) complete = false;
     }
     for (const podIP of this.#routes.keys()) if (!used.has(podIP)) this.#forget(podIP);
-    return { elements: [...nodeElements(this.#addresses), ...sameDeviceElements([...bridges])], complete };
+    return { elements: [...this.#nodeElements, ...sameDeviceElements([...bridges])], complete };
   }
 
   #forget(podIP: string): void {

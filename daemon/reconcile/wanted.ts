@@ -8,9 +8,8 @@ import { fits } from './fit.ts';
 import { mappingKey } from './plan.ts';
 
 interface Joined {
-  readonly ledger: Ledger;
+  readonly grants: ReadonlyMap<string, Grant>;
   readonly podIPs: readonly string[];
-  readonly version: number;
   readonly mappings: readonly Mapping[];
 }
 
@@ -18,7 +17,7 @@ const joined = new WeakMap<Demand, Joined>();
 
 /**
  * The mappings of one demand, in the order of its requests; those without a grant are left out. With the same demand, addresses
- * and version of the ledger they are the same list.
+ * and grants they are the same list.
  */
 export function mappingsOf(
   demand: Demand,
@@ -27,20 +26,19 @@ export function mappingsOf(
   before: ReadonlyMap<string, Mapping>,
 ): readonly Mapping[] {
   const known = joined.get(demand);
-  const { version } = ledger;
-  if (known?.ledger === ledger && known.podIPs === podIPs && known.version === version) return known.mappings;
-  const mappings = join(demand, ledger, podIPs, before);
-  joined.set(demand, { ledger, podIPs, version, mappings });
+  const grants = ledger.grantsOf(demand.pod.uid);
+  if (known?.grants === grants && known.podIPs === podIPs) return known.mappings;
+  const mappings = join(demand, grants, podIPs, before);
+  joined.set(demand, { grants, podIPs, mappings });
   return mappings;
 }
 
 function join(
   demand: Demand,
-  ledger: Ledger,
+  grants: ReadonlyMap<string, Grant>,
   podIPs: readonly string[],
   before: ReadonlyMap<string, Mapping>,
 ): readonly Mapping[] {
-  const grants = ledger.grantsOf(demand.pod.uid);
   const mappings: Mapping[] = [];
   for (const unit of demand.units) {
     for (const request of unit.requests) {
