@@ -19,6 +19,8 @@ export class View {
   readonly #pods = new Map<string, Seen>();
   /** Pods that are gone for certain. */
   readonly gone = new Set<string>();
+  /** By uid; Infinity when the version heard last has no allow-list. */
+  readonly #limitedSince = new Map<string, number>();
   readonly #now: () => number;
   readonly #onGone: (uid: string) => void;
   /** When the first full list was told. */
@@ -43,6 +45,11 @@ export class View {
     return this.#pods.get(uid)?.since;
   }
 
+  /** Since when every version that was heard of the pod, which may be gone, has an allow-list; Infinity: it has none. */
+  limitedSince(uid: string): number {
+    return this.#limitedSince.get(uid) ?? Number.POSITIVE_INFINITY;
+  }
+
   /** A mark of what was heard of a pod, to be compared with a later one. */
   heard(uid: string): number {
     return this.#pods.get(uid)?.heard ?? 0;
@@ -57,6 +64,7 @@ export class View {
     const key = [requestKey(pod), pod.phase, pod.terminating, pod.ended, pod.hostNetwork, ...pod.podIPs].join(' ');
     const before = this.#pods.get(pod.uid);
     this.gone.delete(pod.uid);
+    this.#noteLimit(pod);
     const changed = before?.key !== key;
     const since = changed ? this.#now() : before.since;
     this.#pods.set(pod.uid, { pod, key, since, heard: ++this.#heard });
@@ -87,6 +95,13 @@ export class View {
       if (other.podIPs.some((ip) => pod.podIPs.includes(ip))) return false;
     }
     return true;
+  }
+
+  #noteLimit({ uid, annotations }: Pod): void {
+    const before = this.#limitedSince.get(uid);
+    if (!('berth.dev/allow-from' in annotations)) this.#limitedSince.set(uid, Number.POSITIVE_INFINITY);
+    else if (before === undefined) this.#limitedSince.set(uid, Number.NEGATIVE_INFINITY);
+    else if (before === Number.POSITIVE_INFINITY) this.#limitedSince.set(uid, this.#now());
   }
 
   /** Who has an address depends on all the pods that name it. */

@@ -3,13 +3,15 @@
 import type { Flow } from '../../daemon/core/flow.ts';
 import type { Mapping, Pod, PodResult, Reservation } from '../../daemon/core/vocabulary.ts';
 import type { ReserveOutcome } from '../../daemon/reconcile/ports.ts';
-import type { ElementChange } from '../../rules/element.ts';
+import type { Element, ElementChange } from '../../rules/element.ts';
 import type { AgentLife } from './agentlife.ts';
 import { FlowCheck } from './flowcheck.ts';
 import { HealthCheck } from './healthcheck.ts';
+import { LimitCheck } from './limitcheck.ts';
 import { NumberCheck } from './numbercheck.ts';
 import { RuleCheck } from './rulecheck.ts';
 import type { Stage } from './stage.ts';
+import { StateCheck } from './statecheck.ts';
 import { ownerOf, type Rule, rulesOf } from './table.ts';
 import { Violation } from './violation.ts';
 
@@ -18,9 +20,12 @@ export class Watcher {
   readonly numbers: NumberCheck;
   readonly health: HealthCheck;
   readonly flows: FlowCheck;
+  readonly #limits: LimitCheck;
+  readonly #state: StateCheck;
   readonly #stage: Stage;
   readonly #on: boolean;
   #before: readonly Rule[] = [];
+  #elementsBefore: readonly Element[] = [];
   #tamperedAt = -1;
   #readAt = 0;
   /** The first invariant that was broken. */
@@ -32,6 +37,8 @@ export class Watcher {
     this.rules = new RuleCheck(stage.node);
     this.numbers = new NumberCheck(stage);
     this.flows = new FlowCheck(stage);
+    this.#limits = new LimitCheck(stage);
+    this.#state = new StateCheck(stage, this.numbers);
     this.health = new HealthCheck(stage, this.numbers, this.rules);
   }
 
@@ -43,6 +50,7 @@ export class Watcher {
     this.rules.starts();
     this.health.starts();
     this.flows.starts();
+    this.#state.starts();
   }
 
   ended(): void {
@@ -81,12 +89,14 @@ export class Watcher {
       this.rules.released(reservation);
       this.numbers.released(life, reservation);
       this.flows.released(reservation);
+      this.#state.released(reservation);
     });
   }
 
   beforeApply(life: AgentLife): void {
     this.#judge(() => {
-      this.#before = rulesOf(this.#stage.node.ruleset.elements());
+      this.#elementsBefore = this.#stage.node.ruleset.elements();
+      this.#before = rulesOf(this.#elementsBefore);
       this.rules.beforeApply(life);
     });
   }
@@ -100,12 +110,14 @@ export class Watcher {
         if (places.has(placeOf(rule))) continue;
         this.health.removed(life, rule);
         this.numbers.unruled(life, rule);
+        this.#state.unruled(rule);
       }
       this.numbers.ruled(
         life,
         now.filter((rule) => !before.has(placeOf(rule))),
       );
       this.rules.applied(life);
+      this.#limits.applied(life, this.#elementsBefore, this.#isTampered);
     });
   }
 
@@ -122,11 +134,17 @@ export class Watcher {
   }
 
   published(life: AgentLife, pod: Pod, result: PodResult): void {
-    this.#judge(() => this.numbers.published(life, pod, result));
+    this.#judge(() => {
+      this.numbers.published(life, pod, result);
+      this.#state.published(pod, result);
+    });
   }
 
   tick(life: AgentLife): void {
-    this.#judge(() => this.health.tick(life));
+    this.#judge(() => {
+      this.health.tick(life);
+      this.#state.tick();
+    });
   }
 
   /** Since the agent last read the table. */
