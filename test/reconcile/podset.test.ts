@@ -1,0 +1,84 @@
+import test from 'ava';
+import { PodSet } from '../../daemon/reconcile/podset.ts';
+import { VirtualTime } from '../simulate/virtualtime.ts';
+import { server } from './rig.ts';
+
+function create(): { readonly pods: PodSet; readonly time: VirtualTime } {
+  const time = new VirtualTime();
+  const clock = { now: () => time.wall, monotonic: () => time.now, after: time.after.bind(time) };
+  return { pods: new PodSet(clock), time };
+}
+
+const uids = (pods: PodSet) => [...pods.values()].map(({ uid }) => uid);
+
+test('I6: it is complete with the first list, not with an event', (t) => {
+  const { pods } = create();
+  pods.set(server(1));
+  t.false(pods.complete);
+  pods.list([]);
+  t.true(pods.complete);
+  t.deepEqual(uids(pods), ['uid-1'], 'a list that lacks a pod does not drop it');
+});
+
+test('I6: pods of an earlier agent that a list lacks are suspects; those that it has are pods', (t) => {
+  const { pods } = create();
+  pods.inherit([server(1), server(2)]);
+  t.deepEqual([...pods.unseenSuspects], []);
+  pods.list([server(1)]);
+  t.deepEqual([...pods.unseenSuspects], ['uid-2']);
+  pods.set(server(2));
+  t.deepEqual([...pods.unseenSuspects], []);
+});
+
+test('a suspect that was seen by this agent is no unseen one: what it wants is known', (t) => {
+  const { pods } = create();
+  pods.list([server(1)]);
+  pods.list([]);
+  t.deepEqual([...pods.unseenSuspects], []);
+});
+
+test('a pod that is deleted is told as gone once, and not when it came back', (t) => {
+  const { pods } = create();
+  pods.list([server(1), server(2)]);
+  pods.delete('uid-1');
+  pods.delete('uid-2');
+  pods.delete('uid-3');
+  pods.set(server(2));
+  t.deepEqual(
+    pods.takeGone().map(({ uid }) => uid),
+    ['uid-1'],
+  );
+  t.deepEqual(pods.takeGone(), []);
+  t.deepEqual(uids(pods), ['uid-2']);
+});
+
+test('a pod of an earlier agent that is deleted is told as gone, with the name that was known', (t) => {
+  const { pods } = create();
+  pods.inherit([{ namespace: 'games', name: 'server-1', uid: 'uid-1' }]);
+  pods.delete('uid-1');
+  t.deepEqual(pods.takeGone(), [{ namespace: 'games', name: 'server-1', uid: 'uid-1' }]);
+});
+
+test('the moment counts at which a pod was first seen with an address, anew when it lost it', (t) => {
+  const { pods, time } = create();
+  pods.set(server(1, { podIPs: [] }));
+  t.is(pods.addressedAt('uid-1'), undefined);
+  time.step(100);
+  pods.set(server(1));
+  time.step(200);
+  pods.set(server(1, { podIPs: ['10.0.0.9'] }));
+  t.is(pods.addressedAt('uid-1'), 100);
+  pods.set(server(1, { podIPs: [] }));
+  time.step(300);
+  pods.set(server(1));
+  t.is(pods.addressedAt('uid-1'), 300);
+  pods.delete('uid-1');
+  t.is(pods.addressedAt('uid-1'), undefined);
+});
+
+test('an event may be repeated, and an older one may come late: the last one heard counts', (t) => {
+  const { pods } = create();
+  for (const podIPs of [['10.0.0.1'], ['10.0.0.1'], ['10.0.0.2']]) pods.set(server(1, { podIPs }));
+  t.deepEqual(pods.get('uid-1')?.podIPs, ['10.0.0.2']);
+  t.is(uids(pods).length, 1);
+});
