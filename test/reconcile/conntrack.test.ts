@@ -98,6 +98,18 @@ test('I7: a pod that ends while conntrack fails leaves no flow when it works aga
   t.deepEqual(rig.grants(), []);
 });
 
+test('I7: a pod that ends in the moment in which somebody flushes the table leaves no flow, though no rule is left to remove', async (t) => {
+  const rig = new Rig();
+  await rig.start();
+  await rig.set(server(1));
+  rig.flows.flows = [flow()];
+
+  rig.ruleset.flush();
+  await rig.delete(server(1));
+
+  t.deepEqual(rig.flows.flows, []);
+});
+
 test('I6: open connections of live mappings survive a restart of the agent', async (t) => {
   const rig = new Rig();
   await rig.start();

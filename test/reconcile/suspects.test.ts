@@ -81,6 +81,32 @@ test('an answer that is older than an event does not count: the pod is asked for
   );
 });
 
+test('an old answer about a pod of the last agent does not drop the successor of which an event told meanwhile', async (t) => {
+  const { rig, questions } = await asking(1);
+  const successor = server(1, { uid: 'uid-1b', createdAt: 50, podIPs: ['10.0.0.50'] });
+
+  // Step 1: the next agent knows the pod from the last one alone, and asks for it.
+  await rig.stop();
+  rig.reserver.crash();
+  rig.source.delete('games', 'server-1');
+  await rig.start();
+  t.is(questions.open.length, 1);
+
+  // Step 2: an event overtakes the answer.
+  rig.loop.changed(successor);
+  questions.take('server-1').resolve(server(1));
+  await rig.settle();
+  t.true([...rig.announced.values()].some(({ pod }) => pod.uid === 'uid-1b'));
+
+  // Step 3: the new answer.
+  questions.take('server-1').resolve(successor);
+  await rig.settle();
+  t.deepEqual(
+    [...rig.announced.values()].map(({ pod }) => pod.uid),
+    ['uid-1b'],
+  );
+});
+
 test('an old answer does not remove a pod of which an event told meanwhile', async (t) => {
   const { rig, questions } = await asking(1);
   rig.source.relist([]);
