@@ -114,7 +114,7 @@ export class Ledger {
     return count;
   }
 
-  /** Numbers of the pool that have no holder for TCP or none for UDP and do not rest. */
+  /** Numbers of the pool that nobody holds for any protocol and that do not rest. */
   free(name: string, now: number): number {
     const pool = this.#pools.get(name);
     if (pool === undefined) return 0;
@@ -189,12 +189,11 @@ export class Ledger {
   }
 
   /**
-   * Takes over what the last agent wrote down. A wall clock that stood still or went back since only lengthens a rest.
+   * Takes over what the last agent wrote down, in its order: least recently released first. A wall clock that stood still or went
+   * back since only lengthens a rest.
    */
   restoreResting(resting: readonly Resting[], now: number, wallClock: number): void {
-    for (const entry of [...resting].sort((a, b) => a.releasedAt - b.releasedAt)) {
-      this.#rest(entry, now - Math.max(0, wallClock - entry.releasedAt));
-    }
+    for (const entry of resting) this.#rest(entry, now - Math.max(0, wallClock - entry.releasedAt));
   }
 
   /** The monotonic time at which the next number of the pool ends its rest; undefined when none rests. */

@@ -48,9 +48,10 @@ export class Quarantine {
   /** The monotonic time at which the next number of the pool ends its rest; undefined when none rests. */
   nextEnd(pool: PoolConfig, now: number): number | undefined {
     let next: number | undefined;
-    for (const { entry, since } of this.#resting.values()) {
+    for (const [key, { since }] of this.#resting) {
       const end = since + pool.quarantineMs;
-      if (end > now && poolHolds(pool, entry.hostPort, 1)) next = Math.min(end, next ?? end);
+      // Of a block some numbers may lie in the pool and others not.
+      if (end > now && poolHolds(pool, numberOf(key), 1)) next = Math.min(end, next ?? end);
     }
     return next;
   }
@@ -64,6 +65,11 @@ export class Quarantine {
   restingAt(now: number, quarantineMs: number): readonly Resting[] {
     return [...this.#resting.values()].filter(({ since }) => now - since < quarantineMs).map(({ entry }) => entry);
   }
+}
+
+/** Keys are those of the ledger: `TCP/20000`. */
+function numberOf(key: string): number {
+  return Number(key.slice(key.indexOf('/') + 1));
 }
 
 function formerKey(of: Pick<Resting, 'namespace' | 'pod' | 'name' | 'protocol'>): string {

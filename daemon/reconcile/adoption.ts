@@ -34,14 +34,33 @@ export function adopt(ledger: Ledger, installed: readonly Element[], state: Agen
       ...(rule.hostIP === undefined ? {} : { hostIP: rule.hostIP }),
     });
   }
-  for (const grants of stored.values()) {
-    const ruled = grants.some((grant) => ledger.grantsOf(grant.uid).has(portKey(grant)));
-    for (const grant of grants) {
-      if (!isFree(ledger, grant)) continue;
-      if (ruled) ledger.retain(grant);
+  const ruled = new Set([...ledger.grants()].map(keyOf));
+  const told: Grant[] = [];
+  for (const grant of state?.grants ?? []) {
+    const isRuled = ruled.has(keyOf(grant));
+    if (isFree(ledger, grant)) {
+      if (isRuled) ledger.retain(grant);
       else ledger.grant(grant);
-    }
+    } else if (!isRuled && succeeds(ledger, grant, told)) ledger.grant(grant);
+    told.push(grant);
   }
+}
+
+/**
+ * The last agent had given the numbers on to the next pod of this name, and promised them: the file tells of the one who had them
+ * first of all (I6). The predecessor's rule may stand still.
+ */
+function succeeds(ledger: Ledger, grant: Grant, told: readonly Grant[]): boolean {
+  for (let number = grant.hostPort; number < grant.hostPort + grant.size; number++) {
+    const holder = ledger.holder(grant.protocol, number);
+    if (holder === undefined) continue;
+    const former = told.some(
+      (one) => keyOf(one) === keyOf(holder) && one.hostPort <= number && number < one.hostPort + one.size,
+    );
+    if (!former || holder.uid === grant.uid || holder.namespace !== grant.namespace || holder.pod !== grant.pod)
+      return false;
+  }
+  return true;
 }
 
 /** Completes adopted grants once their pod is seen: its name, and the pool that it asks for (empty: it asks for none). */

@@ -35,13 +35,14 @@ export class Allocator {
 
   /**
    * `isStatic`: the number is a static hostPort of some pod. `hinted`: the numbers that the
-   * pod's own annotation names, by port key.
+   * pod's own annotation names, by port key. `waits`: until when the pod is to wait, in monotonic ms.
    */
   allocate(
     demands: readonly Demand[],
     isStatic: (protocol: Protocol, port: number) => boolean,
     closing: Closing,
     hinted: (demand: Demand) => ReadonlyMap<string, number>,
+    waits: (demand: Demand) => number | undefined = () => undefined,
   ): Allocation {
     const now = this.#clock.monotonic();
     this.#search.expire();
@@ -58,6 +59,11 @@ export class Allocator {
         continue;
       }
       if (demand.blocked?.reason === 'HostIPNotFound') continue;
+      const wait = waits(demand);
+      if (wait !== undefined) {
+        retryAt = earliest(retryAt, wait);
+        continue;
+      }
       const picked = new Map<Unit, number>();
       for (const unit of missing) {
         const search = this.#search.find(demand, unit, { isStatic, closing, hints: hinted(demand), picked, tries });

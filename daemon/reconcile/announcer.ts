@@ -101,8 +101,11 @@ export class Announcer {
     this.#warned.seen.clear();
   }
 
-  mappedEvent(pod: Pod, mappings: readonly Mapping[]): void {
-    const ports = mappings.map((one) => `${one.name} ${numbers(one)}/${one.protocol} -> ${one.containerPort}`);
+  /** Names those of the pod's mappings that are live. */
+  mappedEvent(pod: Pod, promised: readonly Mapping[]): void {
+    const ports = this.#liveOf(promised).map(
+      (one) => `${one.name} ${numbers(one)}/${one.protocol} -> ${one.containerPort}`,
+    );
     this.#publisher.event(pod, {
       type: 'Normal',
       reason: 'PortsMapped',
@@ -126,7 +129,7 @@ export class Announcer {
     const told = this.#told.get(pod.uid);
     // Most pods stand in most passes where they stood: writing out what they know would be half of the pass.
     if (!this.#moved.delete(pod.uid) && told !== undefined && sameGround(told.ground, ground)) return;
-    const live = promised.filter((mapping) => this.#mappings.get(mappingKey(mapping)) === mapping);
+    const live = this.#liveOf(promised);
     const result = this.#resultOf(standing, live, addresses);
     if (result === undefined) {
       if (told === undefined && !carriesResults(pod) && !optsIn(pod)) return;
@@ -135,6 +138,10 @@ export class Announcer {
     this.#told.set(pod.uid, { ground, text });
     if (told?.text === text && told.ground.pod === pod) return;
     this.#publisher.publish(pod, result ?? { annotations: {} });
+  }
+
+  #liveOf(mappings: readonly Mapping[]): readonly Mapping[] {
+    return mappings.filter((mapping) => this.#mappings.get(mappingKey(mapping)) === mapping);
   }
 
   /** The pod is gone. */
@@ -159,11 +166,8 @@ export class Announcer {
   }
 
   /** Undefined: nothing of Berth's stands on the pod. */
-  #resultOf(
-    { pod, demand, promised, problem }: PodStanding,
-    live: readonly Mapping[],
-    addresses: readonly NodeAddress[],
-  ): PodResult | undefined {
+  #resultOf(standing: PodStanding, live: readonly Mapping[], addresses: readonly NodeAddress[]): PodResult | undefined {
+    const { pod, demand, promised, problem } = standing;
     const galaxyAsked = Object.hasOwn(pod.annotations, GALAXY);
     if (demand === undefined) {
       if (problem === undefined) return undefined;
@@ -182,8 +186,7 @@ export class Announcer {
     if (galaxyAsked) annotations[GALAXY] = mapped ? galaxyAnnotation(pod, live) : '';
     if (problem !== undefined) return { annotations, condition: conditionProblem(problem) };
     if (mapped) return { annotations, condition: conditionMapped(live) };
-    const message = `pod ${podLabel(pod)}: the host ports are reserved; they are mapped when the pod has an address`;
-    return { annotations, condition: { status: 'False', reason: 'PodIPPending', message } };
+    return { annotations, condition: pending(standing) };
   }
 }
 
@@ -201,6 +204,17 @@ function sameGround(one: Ground, other: Ground): boolean {
 
 function sameObjects(one: readonly Mapping[], other: readonly Mapping[]): boolean {
   return one === other || (one.length === other.length && one.every((mapping, index) => mapping === other[index]));
+}
+
+/** What is still waited for. */
+function pending({ pod, demand, promised }: PodStanding): NonNullable<PodResult['condition']> {
+  const what = (reason: string, message: string) =>
+    ({ status: 'False', reason, message: `pod ${podLabel(pod)}: ${message}` }) as const;
+  if (promised.length < (demand?.request.requests.length ?? 0))
+    return what('PortsPending', 'its host ports are being chosen');
+  if (promised.some(({ podIPs }) => podIPs.length > 0))
+    return what('RulesPending', 'the host ports are reserved; their rules are being installed');
+  return what('PodIPPending', 'the host ports are reserved; they are mapped when the pod has an address');
 }
 
 function numbers({ hostPort, size }: Mapping): string {

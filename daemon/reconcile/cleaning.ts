@@ -8,8 +8,8 @@ import type { Mapping } from '../core/vocabulary.ts';
 import type { Clock, FlowPorts, Flows, Recorder } from './ports.ts';
 import { flowTruth } from './truth.ts';
 
-/** After so many failures in a row mappings are announced although their flows could not be cleaned. */
-const PATIENCE = 2;
+/** When it has failed for so long, in ms, mappings are announced although their flows could not be cleaned. */
+const PATIENCE_MS = 1_000;
 
 export class Cleaning {
   readonly #flows: Flows;
@@ -19,7 +19,8 @@ export class Cleaning {
   /** What an earlier agent left may disagree anywhere. */
   #everything = true;
   readonly #former = new Map<string, FormerTarget>();
-  #failures = 0;
+  /** Since when it fails, in monotonic ms. */
+  #failingSince: number | undefined;
 
   constructor(flows: Flows, recorder: Recorder, clock: Clock) {
     this.#flows = flows;
@@ -57,11 +58,12 @@ export class Cleaning {
       this.#recorder.record({ kind: 'flows', deleted, ms: this.#clock.monotonic() - began });
     } catch (error) {
       this.#recorder.record({ kind: 'failure', operation: 'flows', error: asError(error) });
-      this.#failures++;
-      return this.#failures >= PATIENCE;
+      const now = this.#clock.monotonic();
+      this.#failingSince ??= now;
+      return now - this.#failingSince >= PATIENCE_MS;
     }
-    if (this.#failures > 0) this.#recorder.record({ kind: 'recovered', operation: 'flows' });
-    this.#failures = 0;
+    if (this.#failingSince !== undefined) this.#recorder.record({ kind: 'recovered', operation: 'flows' });
+    this.#failingSince = undefined;
     this.#everything = false;
     this.#ports.clear();
     this.#former.clear();

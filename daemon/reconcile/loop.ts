@@ -62,9 +62,10 @@ export class Loop implements PodObserver {
     this.#scheduleFull();
     await source.watch(this, signal);
     this.#stopped = true;
+    if (this.#running) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    // Not before: the pass at hand sets them too, and a timer that is left keeps the process from ending.
     this.#cancelWake();
     this.#cancelFull();
-    if (this.#running) await new Promise<void>((resolve) => this.#idle.push(resolve));
     this.reconciler.stop();
   }
 

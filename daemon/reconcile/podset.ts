@@ -8,6 +8,9 @@ import { type Pod, type PodRef, podLabel } from '../core/vocabulary.ts';
 import type { Clock, PodSource } from './ports.ts';
 import { Suspects } from './suspects.ts';
 
+/** How long a pod waits to hear whether its predecessor is gone, in ms. */
+const HEIR_MS = 1_000;
+
 export class PodSet {
   readonly #pods = new Map<string, Pod>();
   /** Whose each name is. */
@@ -88,6 +91,16 @@ export class PodSet {
   /** The pods that were dropped since the last call. */
   takeGone(): readonly PodRef[] {
     return this.#gone.splice(0).filter(({ uid }) => !this.#pods.has(uid));
+  }
+
+  /**
+   * Until when (monotonic ms) this pod waits for its number: an earlier pod of its name may be gone, and whether the number of that
+   * one can be had is about to be known (I7). Undefined: it need not wait.
+   */
+  waits(pod: PodRef): number | undefined {
+    const since = this.#suspects.since(pod.namespace, pod.name, pod.uid);
+    if (since === undefined || this.#clock.monotonic() >= since + HEIR_MS) return undefined;
+    return since + HEIR_MS;
   }
 
   /** Asks for the suspects that nobody asks for yet. `onAnswer` is called after each answer. */

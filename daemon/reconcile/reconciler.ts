@@ -124,7 +124,8 @@ export class Reconciler {
     this.#noteInherited(suspects);
     const { version } = this.ledger;
     const before = closingOf(this.ledger, demands, suspects);
-    const allocation = this.#allocator.allocate([...demands.values()], statics.has, before, hints);
+    const waits = ({ pod }: Demand) => this.pods.waits(pod);
+    const allocation = this.#allocator.allocate([...demands.values()], statics.has, before, hints, waits);
     this.#wake(allocation.retryAt);
     for (const [uid, problem] of allocation.problems) problems.set(uid, problem);
     if (allocation.given.size > 0) await this.#journal.save();
@@ -134,12 +135,12 @@ export class Reconciler {
     const mappings = new Map(promised.map((mapping) => [mappingKey(mapping), mapping]));
     this.#noteChanged(mappings);
     this.#mappings = mappings;
-    for (const standing of standings) if (allocation.given.has(standing.pod.uid)) this.#tell(standing);
+    for (const standing of standings) if (allocation.given.has(standing.pod.uid)) this.#tell(this.#judged(standing));
     const wanted = promised.filter((mapping) => elementsOnce(mapping).length > 0);
     const closing = this.ledger.version === version ? before : closingOf(this.ledger, demands, suspects);
     if (await this.#install(wanted, standings, suspects)) this.#settle(wanted, standings, closing);
     if (suspects.size === 0 && !this.#first) this.#kernel.forgetInherited();
-    for (const standing of standings) this.#tell(withRefusal(standing, (mapping) => this.#kernel.refusal(mapping)));
+    for (const standing of standings) this.#tell(this.#judged(standing));
     this.#reportConflicts(statics, this.#sockets.hold());
     this.#journal.saveLater();
     recorder.record({ kind: 'pass', full, ms: clock.monotonic() - began });
@@ -298,6 +299,10 @@ export class Reconciler {
         this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
     }
     this.announcer.endWarnings();
+  }
+
+  #judged(standing: PodStanding): PodStanding {
+    return withRefusal(standing, (mapping) => this.#kernel.refusal(mapping));
   }
 
   #tell(standing: PodStanding): void {

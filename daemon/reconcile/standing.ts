@@ -1,4 +1,5 @@
 /** Where each pod stands in a pass: what it wants, what it was promised, what is wrong. Pure. */
+import { parseAddress } from '../core/address.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Ledger } from '../core/ledger.ts';
 import { isActive, isNewer } from '../core/podstate.ts';
@@ -40,12 +41,24 @@ function addressOwners(pods: readonly Pod[]): ReadonlyMap<string, Pod> {
   const owners = new Map<string, Pod>();
   for (const pod of pods) {
     if (!isActive(pod) || pod.hostNetwork) continue;
-    for (const ip of pod.podIPs) {
+    for (const ip of canonicalOnce(pod)) {
       const known = owners.get(ip);
       if (known === undefined || isNewer(pod, known)) owners.set(ip, pod);
     }
   }
   return owners;
+}
+
+const canonical = new WeakMap<Pod, readonly string[]>();
+
+/** The same address may be written in several ways; what is no address belongs to nobody. */
+function canonicalOnce(pod: Pod): readonly string[] {
+  let texts = canonical.get(pod);
+  if (texts === undefined) {
+    texts = pod.podIPs.flatMap((ip) => parseAddress(ip)?.text ?? []);
+    canonical.set(pod, texts);
+  }
+  return texts;
 }
 
 function otherOwner(pod: Pod, podIPs: readonly string[], owners: ReadonlyMap<string, Pod>): Pod | undefined {

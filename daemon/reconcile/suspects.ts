@@ -23,6 +23,8 @@ export interface Inquirer {
 export class Suspects {
   /** By uid. A suspect that is to be asked for anew is a new object. */
   readonly #suspects = new Map<string, PodRef>();
+  /** Since when each is one, in monotonic ms. */
+  readonly #since = new Map<string, number>();
   /** The uids of those whose answer is waited for. */
   readonly #open = new Set<string>();
   readonly #clock: Clock;
@@ -40,11 +42,22 @@ export class Suspects {
   /** What is asked for already is asked for again. */
   add({ namespace, name, uid }: PodRef): void {
     this.#suspects.set(uid, { namespace, name, uid });
+    if (!this.#since.has(uid)) this.#since.set(uid, this.#clock.monotonic());
+  }
+
+  /** Since when it is not known whether another pod of this name lives, in monotonic ms; undefined when there is none. */
+  since(namespace: string, name: string, but: string): number | undefined {
+    for (const suspect of this.#suspects.values()) {
+      if (suspect.name === name && suspect.namespace === namespace && suspect.uid !== but)
+        return this.#since.get(suspect.uid);
+    }
+    return undefined;
   }
 
   /** Whether this pod lives is known. */
   settle(uid: string): void {
     this.#suspects.delete(uid);
+    this.#since.delete(uid);
   }
 
   /** Something was heard of a pod of this name: it is newer than any answer that is still to come. */
@@ -76,6 +89,7 @@ export class Suspects {
     try {
       await question;
     } catch (error) {
+      if (this.#stopped) return;
       inquirer.failed(error instanceof Error ? error : new Error(messageOf(error)));
       await this.#pause();
     }

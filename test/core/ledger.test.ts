@@ -215,6 +215,18 @@ test('I7: what rested before a restart is given out in the order in which it was
   t.deepEqual(candidates(ledger, wants(ref('d')), 10).slice(-3), [104, 101, 108]);
 });
 
+test('I7: the order of the file counts, also when the clock went back between two releases', (t) => {
+  const ledger = ledgerWith();
+  ledger.restoreResting([restOf(a, 104, WALL), restOf(b, 101, WALL - 3_600_000)], 10, WALL);
+  t.deepEqual(candidates(ledger, wants(ref('d')), 10_000_000).slice(-2), [104, 101]);
+});
+
+test('the end of a rest counts for each number of a block that lies in the pool, also when its first does not', (t) => {
+  const ledger = ledgerWith();
+  ledger.restoreResting([{ ...restOf(a, 98, WALL), size: 4 }], 500, WALL);
+  t.is(ledger.nextRestEnd(poolOf(), 600), 1_500);
+});
+
 test('a number that is held does not rest, whatever an old file says', (t) => {
   const ledger = ledgerWith(grantOf(a, 100));
   ledger.restoreResting([restOf(b, 100, WALL)], 0, WALL);

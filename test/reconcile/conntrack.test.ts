@@ -78,6 +78,19 @@ test('I8: conntrack fails twice: the pod is announced all the same, and cleaning
   t.deepEqual(rig.flows.flows, []);
 });
 
+test('I2: two passes at one moment are one try: announcing waits for the time that the next try takes', async (t) => {
+  const rig = new Rig();
+  await rig.start();
+  rig.flows.fault = () => {
+    throw new Error('ENOBUFS');
+  };
+  await rig.set(server(1));
+  t.true(failures(rig) >= 2, 'its own promise came back as an event');
+  t.deepEqual(rig.live(), []);
+  await rig.advance(1_000);
+  t.deepEqual(rig.live(), ['server-1/web TCP 20000']);
+});
+
 test('I7: a pod that ends while conntrack fails leaves no flow when it works again', async (t) => {
   const rig = new Rig();
   await rig.start();

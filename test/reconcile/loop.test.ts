@@ -210,3 +210,20 @@ test('nothing is left running when an idle agent has stopped', async (t) => {
   t.is(rig.network.watchers, 0);
   t.false(rig.time.step(Number.MAX_SAFE_INTEGER), 'no timer is left');
 });
+
+test('nothing is left running when the agent was stopped in a full pass, or in one that has to come again', async (t) => {
+  const { rig, gate } = gated();
+  await rig.start();
+  gate.close();
+  rig.flows.fault = () => {
+    throw new Error('ENOBUFS');
+  };
+  await rig.set(server(1));
+  rig.ruleset.touch();
+  await rig.stop();
+  t.false(rig.ended);
+  gate.open();
+  await rig.settle();
+  t.true(rig.ended);
+  t.false(rig.time.step(Number.POSITIVE_INFINITY), 'a timer is left');
+});

@@ -12,7 +12,7 @@ test('I2: reserve, state file, promise, rule, conntrack, announce: a mapping is 
   t.deepEqual(rig.takeSteps(), [
     'reserve TCP 20000: held',
     'state file',
-    'tell server-1: PodIPPending web=20000',
+    'tell server-1: RulesPending web=20000',
     'rules +1 -0',
     'purge 0',
     'announce server-1/web',
@@ -88,7 +88,7 @@ test('I2: a pod whose address changes is un-announced, moved in one transaction,
 
   t.deepEqual(rig.takeSteps(), [
     'unannounce server-1/web',
-    'tell server-1: PodIPPending web=20000',
+    'tell server-1: RulesPending web=20000',
     'rules +1 -1',
     'purge 0',
     'announce server-1/web',

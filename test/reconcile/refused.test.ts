@@ -128,3 +128,18 @@ test('I8: what the node itself needs is refused, and the pods are served all the
   t.deepEqual(rig.live(), ['server-1/web TCP 20000']);
   t.true(rig.recorded('failure').some(({ operation }) => operation === 'apply'));
 });
+
+test('the Event of what was mapped names what is live and nothing else; a refusal is told once', async (t) => {
+  const rig = new Rig();
+  await rig.start();
+  const asking = (ports: string) => server(1, { annotations: { 'berth.dev/ports': ports } }, []);
+  await rig.set(asking('9000'));
+  rig.datapath.refuses = ({ value }) => value.endsWith(' . 9001');
+  await rig.set(asking('9000, 9001'));
+  await rig.set(asking('9000, 9001, 9002'));
+  const events = rig.publisher.events.get('uid-1') ?? [];
+  const mapped = events.filter(({ reason }) => reason === 'PortsMapped').at(-1);
+  t.regex(mapped?.message ?? '', /9000-tcp .*9002-tcp/);
+  t.notRegex(mapped?.message ?? '', /9001-tcp/);
+  t.is(rig.said(server(1)).filter((reason) => reason !== 'PortsMapped').length, 1);
+});

@@ -42,6 +42,12 @@ test('of two active pods with one address the newer has it; the older keeps its 
   t.is(fresh?.problem, undefined);
 });
 
+test('an address is the same however it is spelt: the newer pod has it', (t) => {
+  const [old, fresh] = standings([server(1, { podIPs: ['fd00::1'] }), server(2, { podIPs: ['FD00:0::1'] })]);
+  t.deepEqual(old?.promised[0]?.podIPs, []);
+  t.deepEqual(fresh?.promised[0]?.podIPs, ['fd00::1']);
+});
+
 test('a pod of which one family has gone to a newer pod loses both: its address is not its own any more', (t) => {
   const [old] = standings([server(1, { podIPs: ['10.0.0.1', 'fd00::1'] }), server(2, { podIPs: ['fd00::1'] })]);
   t.deepEqual(old?.promised[0]?.podIPs, []);
