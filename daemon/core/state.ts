@@ -18,6 +18,8 @@ export interface Grant {
   readonly hostIP?: string;
   /** The (first) port in the pod: tells after a crash which tracked flows were this grant's. */
   readonly containerPort: number;
+  /** When the number was given, in ms since the epoch; absent when that is not known (the state file was lost). */
+  readonly givenAt?: number;
 }
 
 /** A released number that rests, or that is remembered for the pod of the same name. */

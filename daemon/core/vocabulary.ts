@@ -153,7 +153,14 @@ export interface PodResult {
   readonly condition?: { readonly status: 'True' | 'False'; readonly reason: string; readonly message: string };
 }
 
-export type EventReason = 'PortsMapped' | 'PortsReleased' | 'InvalidPortRequest' | 'PoolExhausted' | 'PortConflict';
+export type EventReason =
+  | 'PortsMapped'
+  | 'PortsReleased'
+  | 'InvalidPortRequest'
+  | 'PoolExhausted'
+  | 'PortConflict'
+  /** The kernel refused a rule: no fault of the request. */
+  | 'DatapathFailed';
 
 /** An Event on a pod. */
 export interface PodEvent {

@@ -3,6 +3,7 @@
  * scrapes, so that the loop pays nothing for them. Labels are bounded: no metric names a pod.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { WATCHED } from '../reconcile/invariants.ts';
 import type { AgentEvent, Recorder } from '../reconcile/ports.ts';
 import { processMetrics } from './processmetrics.ts';
 
@@ -86,6 +87,7 @@ export class AgentMetrics implements Recorder {
     gauge('berth_build_info', 'Always 1; the label has the version.', 'version').set({ version }, 1);
     processMetrics(this.#registry);
     for (const kind of ['full', 'quick']) this.#passes.zero({ kind });
+    for (const invariant of WATCHED) this.#violations.inc({ invariant }, 0);
   }
 
   record(event: AgentEvent): void {

@@ -43,7 +43,12 @@ export class LogRecorder implements Recorder {
         });
         return;
       case 'released':
-        this.#log.info({ event: 'released', ...mappingFields(event.mapping), ...ms('liveMs', event.liveMs) });
+        this.#log.info({
+          event: 'released',
+          ...mappingFields(event.mapping),
+          ...(event.givenAt === undefined ? {} : { givenAt: new Date(event.givenAt).toISOString() }),
+          ...ms('liveMs', event.liveMs),
+        });
         return;
       case 'pass':
         this.#log.debug({ event: 'pass', full: event.full, ...ms('ms', event.ms) });

@@ -31,6 +31,9 @@ const address = v.pipe(
   v.check((text) => isIP(text) !== 0 && !text.includes('%'), 'not an IP address'),
 );
 
+/** In ms since the epoch. */
+const instant = v.pipe(v.number(), v.finite(), v.minValue(0));
+
 const grant: v.GenericSchema<unknown, Grant> = v.pipe(
   v.object({
     uid,
@@ -43,6 +46,7 @@ const grant: v.GenericSchema<unknown, Grant> = v.pipe(
     size,
     hostIP: v.exactOptional(address),
     containerPort: port,
+    givenAt: v.exactOptional(instant),
   } satisfies Record<keyof Grant, v.GenericSchema>),
   v.check(({ hostPort, size }) => hostPort + size - 1 <= MAX_PORT, 'the block ends above port 65535'),
 );
@@ -59,7 +63,7 @@ const resting: v.GenericSchema<unknown, Resting> = v.pipe(
     pool,
     hostPort: port,
     size,
-    releasedAt: v.pipe(v.number(), v.finite(), v.minValue(0)),
+    releasedAt: instant,
   } satisfies Record<keyof Resting, v.GenericSchema>),
   v.check(({ hostPort, size }) => hostPort + size - 1 <= MAX_PORT, 'the block ends above port 65535'),
 );

@@ -32,6 +32,7 @@ export function adopt(ledger: Ledger, installed: readonly Element[], state: Agen
       size: rule.size,
       containerPort: rule.containerPort,
       ...(rule.hostIP === undefined ? {} : { hostIP: rule.hostIP }),
+      ...(exact?.givenAt === undefined ? {} : { givenAt: exact.givenAt }),
     });
   }
   const ruled = new Set([...ledger.grants()].map(keyOf));

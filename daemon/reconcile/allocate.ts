@@ -127,6 +127,7 @@ export class Allocator {
         size: unit.size,
         containerPort: containerPortOf(request, first),
         ...(demand.hostIP === undefined ? {} : { hostIP: demand.hostIP }),
+        givenAt: this.#clock.now(),
       });
     }
   }

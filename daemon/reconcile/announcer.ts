@@ -22,6 +22,8 @@ export interface Live {
   readonly mapping: Mapping;
   /** Monotonic ms. */
   readonly since: number;
+  /** It was live before this agent. */
+  readonly adopted: boolean;
 }
 
 /** What a pod's result is made of, beside which of its mappings are live. */
@@ -71,15 +73,16 @@ export class Announcer {
     this.#moved.add(mapping.pod.uid);
   }
 
-  /** After rule, flows and everything: the mapping has ended. `last`: what `live` held. */
-  released(last: Live): void {
-    this.#recorder.record({ kind: 'released', mapping: last.mapping, liveMs: this.#clock.monotonic() - last.since });
+  /** After rule, flows and everything: the mapping has ended. `last`: what `live` held. `givenAt`: see Grant. */
+  released({ mapping, since, adopted }: Live, givenAt: number | undefined): void {
+    const liveMs = adopted ? undefined : this.#clock.monotonic() - since;
+    this.#recorder.record({ kind: 'released', mapping, liveMs, givenAt });
   }
 
   /** After the rule was committed and the flows were cleaned (I2). */
   announce(mapping: Mapping, adopted: boolean, addressedAt: number | undefined): void {
     const now = this.#clock.monotonic();
-    this.#live.set(mappingKey(mapping), { mapping, since: now });
+    this.#live.set(mappingKey(mapping), { mapping, since: now, adopted });
     this.#mappings.set(mappingKey(mapping), mapping);
     this.#moved.add(mapping.pod.uid);
     this.#registry.set(mapping);
@@ -161,8 +164,10 @@ export class Announcer {
       return;
     }
     this.#problems.set(pod.uid, problem);
-    this.#recorder.record({ kind: 'problem', pod, problem });
-    this.#publisher.event(pod, { type: 'Warning', reason: eventReason(problem), message: problem.message });
+    // Lists of pools and addresses may be long (I10).
+    const message = printable(problem.message, 1024);
+    this.#recorder.record({ kind: 'problem', pod, problem: { ...problem, message } });
+    this.#publisher.event(pod, { type: 'Warning', reason: eventReason(problem), message });
   }
 
   /** Undefined: nothing of Berth's stands on the pod. */
@@ -225,6 +230,7 @@ function eventReason({ reason }: Problem): PodEvent['reason'] {
   switch (reason) {
     case 'PoolExhausted':
     case 'PortConflict':
+    case 'DatapathFailed':
       return reason;
     default:
       return 'InvalidPortRequest';

@@ -60,39 +60,45 @@ function parseOnce(pod: Pod): Parsed {
 export class Assessor {
   readonly pools: ReadonlyMap<string, PoolConfig>;
   readonly node: NodeView;
-  readonly #known = new WeakMap<Pod, Assessment>();
+  readonly #known = new WeakMap<Pod, { readonly held: string | undefined; readonly assessment: Assessment }>();
 
   constructor(pools: ReadonlyMap<string, PoolConfig>, node: NodeView) {
     this.pools = pools;
     this.node = node;
   }
 
-  assess(pod: Pod): Assessment {
-    let known = this.#known.get(pod);
-    if (known === undefined) {
-      known = assess(pod, this.pools, this.node);
-      this.#known.set(pod, known);
-    }
-    return known;
+  assess(pod: Pod, held: string | undefined): Assessment {
+    const known = this.#known.get(pod);
+    if (known !== undefined && known.held === held) return known.assessment;
+    const assessment = assess(pod, this.pools, this.node, held);
+    this.#known.set(pod, { held, assessment });
+    return assessment;
   }
 }
 
-/** What the pod may have on this node. Total. */
-export function assess(pod: Pod, pools: ReadonlyMap<string, PoolConfig>, node: NodeView): Assessment {
+/**
+ * What the pod may have on this node. `held`: the address of the node at which it has its ports already: it keeps that one as
+ * long as it may, whichever others come and go (I6). Total.
+ */
+export function assess(
+  pod: Pod,
+  pools: ReadonlyMap<string, PoolConfig>,
+  node: NodeView,
+  held?: string | undefined,
+): Assessment {
   const parsed = parseOnce(pod);
   if (parsed.kind !== 'ok') return parsed;
   const { request } = parsed;
   const pool = pools.get(request.pool);
   const denied = pool === undefined ? unknownPool(pod, request, pools) : deniedBy(pool, pod, request, node);
-  const host = resolveHostIP(pod, request, pool, node);
   const addresses = podAddresses(pod, node.isNodeAddress);
-  const usable = addresses.kind === 'sane' ? addresses.addresses.filter((ip) => suits(ip, host.hostIP)) : [];
+  const podIPs = addresses.kind === 'sane' ? addresses.addresses : [];
+  const host = resolveHostIP(pod, request, pool, node, preference(held, podIPs));
+  const usable = podIPs.filter((ip) => suits(ip, host.hostIP));
   const blocked =
     host.problem ??
     refusedAddress(pod, addresses) ??
-    (addresses.kind === 'sane' && usable.length === 0
-      ? otherFamily(pod, host.hostIP ?? '', addresses.addresses)
-      : undefined);
+    (addresses.kind === 'sane' && usable.length === 0 ? otherFamily(pod, host.hostIP ?? '', podIPs) : undefined);
   return {
     kind: 'wanted',
     pod,
@@ -159,12 +165,24 @@ function otherFamily(pod: Pod, hostIP: string, podIPs: readonly string[]): Probl
   );
 }
 
+type Preference = (candidates: readonly string[]) => string | undefined;
+
+/** Of several addresses the one that is held already, else the first of a family that the pod has, else the first. */
+function preference(held: string | undefined, podIPs: readonly string[]): Preference {
+  return (candidates) => {
+    const fitting = candidates.filter((address) => podIPs.length === 0 || podIPs.some((ip) => suits(ip, address)));
+    const choice = fitting.length > 0 ? fitting : candidates;
+    return choice.find((address) => address === held) ?? choice[0];
+  };
+}
+
 /** The address that the pod names, or that its pool prescribes. An address that the node lacks heals when it appears. */
 function resolveHostIP(
   pod: Pod,
   request: PodRequest,
   pool: PoolConfig | undefined,
   node: NodeView,
+  prefer: Preference,
 ): { readonly hostIP?: string; readonly problem?: Problem } {
   const candidates = node.addresses.map(({ address }) => address);
   const permitted = (address: string) =>
@@ -172,12 +190,14 @@ function resolveHostIP(
   const { hostIP } = request;
   if (hostIP === undefined) {
     if (pool?.hostIPs === undefined) return {};
-    const found = pool.hostIPs.flatMap((cidr) => candidates.filter((address) => containsAddress(cidr, address)))[0];
+    const found = prefer(
+      pool.hostIPs.flatMap((cidr) => candidates.filter((address) => containsAddress(cidr, address))),
+    );
     if (found !== undefined) return { hostIP: found };
     return lacking(pod, `the node has no address in the hostIPs of pool "${pool.name}"`);
   }
   const wanted = hostIP.kind === 'address' ? hostIP.address : hostIP.cidr.text;
-  const found = candidates.find((address) => matches(hostIP, address) && permitted(address));
+  const found = prefer(candidates.filter((address) => matches(hostIP, address) && permitted(address)));
   if (found !== undefined) return { hostIP: found };
   const onNode = candidates.some((address) => matches(hostIP, address));
   return lacking(

@@ -148,7 +148,14 @@ export type AgentEvent =
       readonly adopted: boolean;
       readonly sinceSeenMs: number | undefined;
     }
-  | { readonly kind: 'released'; readonly mapping: Mapping; readonly liveMs: number }
+  | {
+      readonly kind: 'released';
+      readonly mapping: Mapping;
+      /** Undefined when it was live before this agent. */
+      readonly liveMs: number | undefined;
+      /** When the pod was given the number, in ms since the epoch; undefined when that is not known. */
+      readonly givenAt: number | undefined;
+    }
   | { readonly kind: 'problem'; readonly pod: PodRef; readonly problem: Problem }
   | { readonly kind: 'solved'; readonly pod: PodRef }
   | { readonly kind: 'healed'; readonly what: string; readonly added: number; readonly removed: number }

@@ -17,6 +17,7 @@ import { Announcer, type Live } from './announcer.ts';
 import { Cleaning } from './cleaning.ts';
 import { type ClosingGrants, closingOf } from './closing.ts';
 import { type Assessment, Assessor, type Demand } from './demand.ts';
+import { brokenInvariants } from './invariants.ts';
 import { Journal } from './journal.ts';
 import { Kernel } from './kernel.ts';
 import { elementsOnce, mappingKey } from './plan.ts';
@@ -53,6 +54,8 @@ export class Reconciler {
   readonly #ending: Live[] = [];
   /** Grants of an earlier agent whose flows were not looked at yet, by grantKey. */
   readonly #inherited = new Set<string>();
+  /** Ports of an earlier agent that this one has not announced, by mappingKey. */
+  readonly #unseen = new Set<string>();
   /** No pass has come to its end yet: what is live now was live before this agent. */
   #first = true;
   #networkChanged = true;
@@ -100,6 +103,7 @@ export class Reconciler {
     adopt(this.ledger, [...installed.values()], state);
     for (const grant of this.ledger.grants()) {
       this.#inherited.add(grantKey(grant));
+      this.#unseen.add(`${grant.uid}/${portKey(grant)}`);
       this.pods.inherit([{ uid: grant.uid, namespace: grant.namespace, name: grant.pod }]);
     }
     this.#sockets.hold();
@@ -139,10 +143,12 @@ export class Reconciler {
     const wanted = promised.filter((mapping) => elementsOnce(mapping).length > 0);
     const closing = this.ledger.version === version ? before : closingOf(this.ledger, demands, suspects);
     if (await this.#install(wanted, standings, suspects)) this.#settle(wanted, standings, closing);
+    else if (this.#first) this.#announceAdopted(wanted);
     if (suspects.size === 0 && !this.#first) this.#kernel.forgetInherited();
     for (const standing of standings) this.#tell(this.#judged(standing));
     this.#reportConflicts(statics, this.#sockets.hold());
     this.#journal.saveLater();
+    if (full) this.#checkInvariants();
     recorder.record({ kind: 'pass', full, ms: clock.monotonic() - began });
     return this.#retryAt;
   }
@@ -171,7 +177,7 @@ export class Reconciler {
     }
     const demands = new Map<string, Demand>();
     for (const pod of pods) {
-      const assessment = isActive(pod) ? this.#assessor.assess(pod) : NOTHING;
+      const assessment = isActive(pod) ? this.#assessor.assess(pod, this.#heldAddress(pod)) : NOTHING;
       identify(this.ledger, pod, assessment.kind === 'wanted' ? assessment.request.pool : '');
       if (assessment.kind === 'problem') problems.set(pod.uid, assessment.problem);
       if (assessment.kind !== 'wanted') continue;
@@ -179,6 +185,11 @@ export class Reconciler {
       if (assessment.blocked !== undefined) problems.set(pod.uid, assessment.blocked);
     }
     return demands;
+  }
+
+  #heldAddress({ uid }: Pod): string | undefined {
+    for (const { hostIP } of this.ledger.grantsOf(uid).values()) if (hostIP !== undefined) return hostIP;
+    return undefined;
   }
 
   /**
@@ -250,6 +261,16 @@ export class Reconciler {
     for (const standing of standings) if (uids.has(standing.pod.uid)) this.#tell(standing);
   }
 
+  /** The last agent had announced them, and they work: that connections cannot be cleaned yet changes nothing of that (I6). */
+  #announceAdopted(wanted: readonly Mapping[]): void {
+    for (const mapping of wanted) {
+      const known = this.announcer.live.has(mappingKey(mapping));
+      if (known || !this.#kernel.adopted(mapping) || this.#kernel.refusal(mapping) !== undefined) continue;
+      this.#unseen.delete(mappingKey(mapping));
+      this.announcer.announce(mapping, true, this.pods.addressedAt(mapping.pod.uid));
+    }
+  }
+
   /** Rules and flows are as they should be: announce what is new, release what has ended. */
   #settle(wanted: readonly Mapping[], standings: readonly PodStanding[], closing: ClosingGrants): void {
     const { clock } = this.#world;
@@ -258,12 +279,13 @@ export class Reconciler {
       const known = this.announcer.live.get(mappingKey(mapping));
       if (known?.mapping === mapping || this.#kernel.refusal(mapping) !== undefined) continue;
       const adopted = this.#first && this.#kernel.adopted(mapping);
+      this.#unseen.delete(mappingKey(mapping));
       this.announcer.announce(mapping, adopted, this.pods.addressedAt(mapping.pod.uid));
       if (!adopted) mapped.add(mapping.pod.uid);
     }
     const ended = new Set<string>();
     for (const live of this.#ending.splice(0)) {
-      this.announcer.released(live);
+      this.announcer.released(live, this.#givenAt(live.mapping));
       if (!this.announcer.live.has(mappingKey(live.mapping))) ended.add(live.mapping.pod.uid);
     }
     const waiting = standings.some(
@@ -272,6 +294,7 @@ export class Reconciler {
     for (const grant of closing) {
       if (this.#kernel.isStuck(grant)) continue;
       this.ledger.revoke(grant, clock.monotonic(), clock.now());
+      this.#endUnseen(grant);
       // Somebody may be waiting for the number: the next pass tells when its rest ends.
       if (waiting) this.#wake(clock.monotonic());
     }
@@ -281,6 +304,25 @@ export class Reconciler {
       if (ended.has(pod.uid)) this.announcer.releasedEvent(pod);
     }
     this.#first = false;
+  }
+
+  #checkInvariants(): void {
+    const { installed } = this.#kernel;
+    if (installed === undefined) return;
+    for (const finding of brokenInvariants(this.announcer.mappings.values(), installed))
+      this.#world.recorder.record({ kind: 'violation', ...finding });
+  }
+
+  #givenAt(mapping: Mapping): number | undefined {
+    return this.ledger.grantsOf(mapping.pod.uid).get(portKey(mapping))?.givenAt;
+  }
+
+  /** The audit trail knows of the end of what an earlier agent began, also when this one never announced it. */
+  #endUnseen(grant: Grant): void {
+    const { uid, namespace, pod: name, givenAt, ...rest } = grant;
+    const mapping: Mapping = { ...rest, pod: { namespace, name, uid }, podIPs: [] };
+    if (!this.#unseen.delete(mappingKey(mapping))) return;
+    this.#world.recorder.record({ kind: 'released', mapping, liveMs: undefined, givenAt });
   }
 
   #reportConflicts(statics: Statics, sockets: ReturnType<Sockets['hold']>): void {

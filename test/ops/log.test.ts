@@ -200,9 +200,16 @@ test('one line says that a port was mapped, with all that an audit asks for', (t
 
 test('one line says that a port was released, and for how long it was live', (t) => {
   const { recorder, logged } = recording();
-  recorder.record({ kind: 'released', mapping: MAPPING, liveMs: 60_000 });
+  recorder.record({ kind: 'released', mapping: MAPPING, liveMs: 60_000, givenAt: Date.UTC(2026, 0, 2) });
   const [line] = logged();
-  t.like(line, { event: 'released', pod: 'game-0', uid: 'u0', hostPort: 20_000, liveMs: 60_000 });
+  t.like(line, {
+    event: 'released',
+    pod: 'game-0',
+    uid: 'u0',
+    hostPort: 20_000,
+    liveMs: 60_000,
+    givenAt: '2026-01-02T00:00:00.000Z',
+  });
   t.false('hostIP' in line || 'size' in line || 'allowFrom' in line);
 });
 

@@ -42,7 +42,7 @@ test('I8, I10: the refused pod is tried again after 1 s, doubling up to 60 s, an
 
   const moments = [...new Set(tries.map((time) => Math.round(time / 1_000)))];
   t.deepEqual(moments, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]);
-  t.deepEqual(rig.said(server(1)), ['InvalidPortRequest']);
+  t.deepEqual(rig.said(server(1)), ['DatapathFailed']);
 });
 
 test('I8: when the kernel takes the element the pod is served, and told so', async (t) => {
