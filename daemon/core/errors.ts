@@ -23,6 +23,12 @@ export type ErrorCode =
   | 'PODS_UNREADABLE'
   /** What a pod is to be told could not be written. */
   | 'PUBLISH_FAILED'
+  /** The API server gave no answer that can be used. */
+  | 'API_UNREACHABLE'
+  /** The API server answered with an error. */
+  | 'API_REFUSED'
+  /** The numbers of a pod did not come in time, or cannot come. */
+  | 'NUMBERS_MISSING'
   /** The agent or aggregator cannot be reached or refused the call. */
   | 'RPC_FAILED'
   /** The command line is wrong. */
