@@ -12,8 +12,6 @@ import { NetlinkTransport } from './datapath/netlinktransport.ts';
 import { NodeNetwork } from './datapath/network.ts';
 import { Nft } from './datapath/nft.ts';
 import { Table } from './datapath/table.ts';
-import { DirectorySource } from './kube/directory.ts';
-import { DirectoryPublisher } from './kube/status.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
 import { hostWarnings, nodePassages } from './ops/doctor/hostfindings.ts';
@@ -27,6 +25,7 @@ import { refuseNodePorts } from './ops/pools.ts';
 import { watchPools } from './ops/poolwatch.ts';
 import { fanOut, LogRecorder } from './ops/recorder.ts';
 import { StateFile } from './ops/statefile.ts';
+import { openPods } from './podadapters.ts';
 import { Loop } from './reconcile/loop.ts';
 import type { Network, Recorder, World } from './reconcile/ports.ts';
 import { checkDescriptors } from './reserve/descriptors.ts';
@@ -91,26 +90,27 @@ export async function runAgent(
       options.hostAddresses === undefined ? {} : { hostAddresses: options.hostAddresses },
     );
     await warnOfHost(network, warn);
-    const publisher = new DirectoryPublisher(options.pods.path, {
-      clock: systemClock,
-      random: Math.random,
-      onError: failed(recorder, 'publish'),
+    const pods = await openPods(options, {
+      signal: ends,
+      warn,
+      podsFailed: failed(recorder, 'pods'),
+      publishFailed: failed(recorder, 'publish'),
     });
     const world = wrap({
       clock: systemClock,
       random: Math.random,
-      source: new DirectorySource(options.pods.path, { clock: systemClock }),
+      source: pods.source,
       datapath,
       flows: new ConntrackFlows(),
       network,
       reserver,
-      publisher,
+      publisher: pods.publisher,
       store: new StateFile(options.stateDir),
       recorder,
       registry: registryOfNode(registry, options.nodeName, Date.now),
     });
     loop = new Loop(world, {
-      labels: options.nodeLabels,
+      labels: pods.labels,
       pools: options.pools,
       fullPassMs: options.fullPassIntervalMs,
     });
@@ -137,7 +137,7 @@ export async function runAgent(
     }
     await loop.run(ends);
     log.info({ event: 'stopping', message: 'rules stay in place; the next agent adopts them' });
-    await publisher.flush();
+    await pods.close();
     stop.abort();
     await Promise.all([served.closed, http.closed]);
   } finally {

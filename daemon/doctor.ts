@@ -11,6 +11,7 @@ import { readHost } from './datapath/host.ts';
 import { DirectorySource } from './kube/directory.ts';
 import { readStatus, statusPath } from './kube/statusfile.ts';
 import { nodeEvidence } from './nodeevidence.ts';
+import type { PodOrigin } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
 import type { PodFacts } from './ops/doctor/facts.ts';
 import { nodePassages } from './ops/doctor/hostfindings.ts';
@@ -58,20 +59,42 @@ async function diagnosePod(
     throw new BerthError('USAGE', 'to examine a pod, say with --pods where the agent reads them; see --help');
   }
   const { namespace, pod: name } = target.question;
-  const pod = await findPod(options.pods.path, namespace, name);
-  if (pod === undefined) {
+  const found = await find(options.pods, options, namespace, name);
+  if (found === undefined) {
     const label = quoted(podLabel({ namespace, name }));
-    stderr.write(`berth: there is no pod ${label} in ${printable(options.pods.path, 256)}\n`);
+    const where =
+      options.pods.kind === 'dir' ? `in ${printable(options.pods.path, 256)}` : `on node ${options.nodeName}`;
+    stderr.write(`berth: there is no pod ${label} ${where}\n`);
     return undefined;
   }
+  const { pod, condition } = found;
   const node = await nodeEvidence(options, { namespace, pod: name }, signal);
-  const facts = await podEvidence(pod, target, await conditionOf(options.pods.path, pod), options, node);
+  const facts = await podEvidence(pod, target, condition, options, node);
   const passages = podPassages(facts);
   const host = await readHost({
     addresses: node.addresses,
     passages: passages.length > 0 ? passages : nodePassages(node.addresses),
   });
   return { pod: podLabel(pod), findings: examinePod(facts, { ...node.facts, host }) };
+}
+
+interface Found {
+  readonly pod: Pod;
+  readonly condition: PodFacts['condition'];
+}
+
+async function find(
+  origin: PodOrigin,
+  options: DoctorOptions,
+  namespace: string,
+  name: string,
+): Promise<Found | undefined> {
+  if (origin.kind === 'kubernetes') {
+    const { findInCluster } = await import('./kubernetes.ts');
+    return findInCluster({ ...options, reconnectCapMs: options.reconnectCap }, namespace, name);
+  }
+  const pod = await findPod(origin.path, namespace, name);
+  return pod && { pod, condition: await conditionOf(origin.path, pod) };
 }
 
 async function findPod(path: string, namespace: string, name: string): Promise<Pod | undefined> {

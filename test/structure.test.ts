@@ -9,16 +9,18 @@ const files = globSync(['daemon/**/*.ts', 'rules/**/*.ts', 'proto/*.ts'], { cwd:
 interface Import {
   readonly from: string;
   readonly to: string;
+  readonly dynamic: boolean;
+  readonly typeOnly: boolean;
 }
 
 const IMPORT = /^(?:import|export)\s+(?:[^'";]*?\sfrom\s+)?'([^']+)'|\bimport\('([^']+)'\)/gm;
 
 function importsOf(file: string): readonly Import[] {
   const text = readFileSync(join(root, file), 'utf8');
-  return [...text.matchAll(IMPORT)].map(([, to, dynamic]) => {
+  return [...text.matchAll(IMPORT)].map(([statement, to, dynamic]) => {
     const target = (to ?? dynamic) as string;
     const path = target.startsWith('.') ? relative(root, join(root, dirname(file), target)) : target;
-    return { from: file, to: path };
+    return { from: file, to: path, dynamic: dynamic !== undefined, typeOnly: /^\w+\s+type\s/.test(statement) };
   });
 }
 
@@ -54,6 +56,31 @@ test('dependencies point one way: core <- rules <- reconcile <- adapters <- prog
   });
   t.deepEqual(wrong, []);
   t.true(imports.length > 300, 'the imports were found at all');
+});
+
+/** Everything that is loaded with this file: what it imports, but for what it asks for later by `import()`. */
+function loadedWith(file: string, seen = new Set<string>()): ReadonlySet<string> {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  if (!files.includes(file)) return seen;
+  for (const { to, dynamic, typeOnly } of importsOf(file)) if (!dynamic && !typeOnly) loadedWith(to, seen);
+  return seen;
+}
+
+test('an agent whose pods come from a directory loads no client of the API server', (t) => {
+  const loaded = loadedWith('daemon/agent.ts');
+  t.true(loaded.has('daemon/podadapters.ts') && loaded.has('daemon/kube/directory.ts'));
+  t.deepEqual(
+    [...loaded].filter(
+      (one) => one === 'undici' || one.startsWith('@kubernetes/') || one.startsWith('daemon/kube/api/'),
+    ),
+    [],
+  );
+});
+
+test('a kubeconfig alone costs its library', (t) => {
+  t.true(loadedWith('daemon/kubernetes.ts').has('undici'));
+  t.false([...loadedWith('daemon/kubernetes.ts')].some((one) => one.startsWith('@kubernetes/')));
 });
 
 test('generated code is imported by its typed binding alone', (t) => {

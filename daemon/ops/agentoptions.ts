@@ -8,10 +8,7 @@ import { parsePools, parsePoolTexts, readPoolsFile, refuseNodePorts } from './po
 import * as value from './values.ts';
 
 /** Where pods come from. */
-export interface DirectorySource {
-  readonly kind: 'dir';
-  readonly path: string;
-}
+export type PodOrigin = { readonly kind: 'dir'; readonly path: string } | { readonly kind: 'kubernetes' };
 
 /** Longest path of the socket: `sun_path` has 108 bytes with its NUL (unix(7)), of which the hidden directory in which it is bound takes 6. */
 const MAX_SOCKET_PATH = 101;
@@ -23,10 +20,23 @@ export function agentTable(hostname: string) {
   return {
     pods: {
       type: 'string',
-      value: 'dir:PATH',
+      value: 'dir:PATH|kubernetes',
       required: true,
-      parse: podSource,
-      help: 'Where pods come from: dir:PATH is a directory with one manifest a pod.',
+      parse: podOrigin,
+      help: 'Where pods come from: dir:PATH is a directory with one manifest a pod, kubernetes is the API server.',
+    },
+    kubeconfig: {
+      type: 'string',
+      value: 'FILE',
+      parse: value.absolutePath(),
+      help: "How to reach the API server; without it: as the pod's service account, or, outside a cluster, by KUBECONFIG or ~/.kube/config.",
+    },
+    reconnectCap: {
+      type: 'duration',
+      value: 'DURATION',
+      default: '30s',
+      parse: value.duration('1s', '10m'),
+      help: 'The longest wait before an API server that is away is asked again.',
     },
     nodeName: {
       type: 'string',
@@ -42,7 +52,7 @@ export function agentTable(hostname: string) {
       default: '',
       parse: value.labelList,
       fromFile: value.labelMap,
-      help: 'The labels of this node, for the nodeSelector of pools.',
+      help: 'Labels of this node, for the nodeSelector of pools; with --pods kubernetes they are added to those of the Node.',
     },
     stateDir: {
       type: 'string',
@@ -140,10 +150,11 @@ export function agentTable(hostname: string) {
 
 export type AgentTable = ReturnType<typeof agentTable>;
 
-export type AgentOptions = Omit<Values<AgentTable>, 'pools' | 'config' | 'fullPassInterval'> & {
+export type AgentOptions = Omit<Values<AgentTable>, 'pools' | 'config' | 'fullPassInterval' | 'reconnectCap'> & {
   /** Of the file, when `poolsFile` is given; that file may change afterwards. */
   readonly pools: readonly PoolConfig[];
   readonly fullPassIntervalMs: number;
+  readonly reconnectCapMs: number;
 };
 
 export type AgentCommand =
@@ -155,10 +166,10 @@ export function readAgentOptions(sources: Sources, hostname: string): AgentComma
   const table = agentTable(hostname);
   const read = readOptions(table, sources);
   if (read.kind === 'help') return { kind: 'help', text: helpText('agent', ABOUT, table) };
-  const { config: _, fullPassInterval: fullPassIntervalMs, ...values } = read.values;
+  const { config: _, fullPassInterval: fullPassIntervalMs, reconnectCap: reconnectCapMs, ...values } = read.values;
   const pools = choosePools(read.values, read.origins);
   refuseNodePorts(pools, values.nodePortRange);
-  return { kind: 'run', options: { ...values, pools, fullPassIntervalMs } };
+  return { kind: 'run', options: { ...values, pools, fullPassIntervalMs, reconnectCapMs } };
 }
 
 const ABOUT = 'Runs on every node: gives host ports to the pods of the node that ask for them.';
@@ -177,8 +188,8 @@ export function choosePools(
   return readPoolsFile(poolsFile);
 }
 
-function podSource(text: string): DirectorySource {
-  if (!text.startsWith('dir:'))
-    throw value.invalid(`${quoted(text)} is not dir:PATH, the only source of pods that this build has`);
-  return { kind: 'dir', path: value.absolutePath()(text.slice('dir:'.length)) };
+function podOrigin(text: string): PodOrigin {
+  if (text === 'kubernetes') return { kind: 'kubernetes' };
+  if (text.startsWith('dir:')) return { kind: 'dir', path: value.absolutePath()(text.slice('dir:'.length)) };
+  throw value.invalid(`${quoted(text)} is neither dir:PATH nor kubernetes`);
 }

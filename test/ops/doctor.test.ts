@@ -593,7 +593,8 @@ test('the doctor takes the options of the agent, none of them required, in any o
   t.deepEqual([none?.positionals, none?.stateDir, none?.output], [[], '/elsewhere', 'table']);
   t.is(none?.pools[0]?.name, 'default');
   const all = read('--pods', 'dir:/pods', 'default/web', '--output=json', '8080/tcp', '--pool', 'a=7000-7001');
-  t.deepEqual([all?.positionals, all?.pods?.path, all?.output], [['default/web', '8080/tcp'], '/pods', 'json']);
+  t.deepEqual([all?.positionals, all?.output], [['default/web', '8080/tcp'], 'json']);
+  t.deepEqual(all?.pods, { kind: 'dir', path: '/pods' });
   t.is(all?.pools[0]?.name, 'a');
   t.throws(() => read('--pods'), { code: 'CONFIG_INVALID' });
   t.throws(() => read('--output', 'yaml'), { code: 'CONFIG_INVALID', message: /none of table, json/ });

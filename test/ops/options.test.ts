@@ -46,6 +46,8 @@ function refused(t: ExecutionContext, given: Given, message: string | RegExp): v
 test('without anything but the source of pods the defaults hold', (t) => {
   t.deepEqual(read({}), {
     pods: { kind: 'dir', path: '/pods' },
+    kubeconfig: undefined,
+    reconnectCapMs: 30_000,
     nodeName: 'node-7',
     nodeLabels: {},
     stateDir: '/var/lib/berth',
@@ -77,6 +79,8 @@ test('every option can stand in the file', (t) => {
   const config = fileOf(
     t,
     `pods: dir:/pods
+kubeconfig: /kubeconfig
+reconnectCap: 10s
 nodeName: "0123"
 nodeLabels: { disk: ssd, zone: "1" }
 stateDir: /state
@@ -96,6 +100,8 @@ fullPassInterval: 1m30s
   );
   t.deepEqual(read({ argv: ['--config', config] }), {
     pods: { kind: 'dir', path: '/pods' },
+    kubeconfig: '/kubeconfig',
+    reconnectCapMs: 10_000,
     nodeName: '0123',
     nodeLabels: { disk: 'ssd', zone: '1' },
     stateDir: '/state',
@@ -152,7 +158,7 @@ test('pools of the file of --pools-file take the place of the default pool', (t)
 });
 
 test('of a scalar flag that is given twice the last one counts', (t) => {
-  t.is(read({ argv: ['--pods=dir:/a', '--pods=dir:/b'] }).pods.path, '/b');
+  t.deepEqual(read({ argv: ['--pods=dir:/a', '--pods=dir:/b'] }).pods, { kind: 'dir', path: '/b' });
 });
 
 test('a variable that is empty is not set', (t) => {
@@ -163,12 +169,16 @@ test('a key without a value in the file is not set', (t) => {
   t.is(read({ argv: ['--pods=dir:/p', `--config=${fileOf(t, 'logLevel:\n')}`] }).logLevel, 'info');
 });
 
+test('pods come from the API server when that is said', (t) => {
+  t.deepEqual(read({ argv: ['--pods=kubernetes'] }).pods, { kind: 'kubernetes' });
+});
+
 const REFUSED: readonly (readonly [what: string, given: Given, message: RegExp])[] = [
   ['no source of pods', { argv: [] }, /^--pods is required: Where pods come from/],
   [
     'a source of pods that does not exist',
-    { argv: ['--pods=kubernetes'] },
-    /^--pods: "kubernetes" is not dir:PATH, the only/,
+    { argv: ['--pods=docker'] },
+    /^--pods: "docker" is neither dir:PATH nor kubernetes/,
   ],
   ['a relative directory', { argv: ['--pods=dir:pods'] }, /^--pods: "pods" is not an absolute path/],
   ['an unknown flag', { argv: ['--nodename=x'] }, /^unknown flag --nodename \(did you mean --node-name\?\)/],
@@ -349,7 +359,7 @@ test('--help names every flag and variable once, in at most 100 columns', (t) =>
   const text = help();
   const flags = [...text.matchAll(/^ {2}--([a-z-]+)=/gm)].map(([, flag]) => flag);
   t.deepEqual(flags, [...new Set(flags)]);
-  t.is(flags.length, 16);
+  t.is(flags.length, 18);
   for (const flag of flags) t.true(text.includes(`[BERTH_${flag?.replaceAll('-', '_').toUpperCase()}`), flag);
   t.true(text.split('\n').every((line) => line.length <= 100 && line === line.trimEnd()));
   t.true(text.includes('--node-name=NAME [BERTH_NODE_NAME; default: node-7]'));

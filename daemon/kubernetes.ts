@@ -1,0 +1,78 @@
+/** The agent's adapters for a cluster: one client, the reflector, the publisher, and the labels of the node. */
+
+import { messageOf } from './core/errors.ts';
+import { isForbidden, isNotFound } from './kube/api/apierror.ts';
+import { backoff } from './kube/api/backoff.ts';
+import { ApiClient } from './kube/api/client.ts';
+import { findCredentials } from './kube/api/connect.ts';
+import { pause } from './kube/api/pause.ts';
+import { standingOf } from './kube/apipod.ts';
+import { readNodeLabels } from './kube/node.ts';
+import { ApiPublisher } from './kube/publisher.ts';
+import { Reflector } from './kube/reflector.ts';
+import type { AgentOptions } from './ops/agentoptions.ts';
+import { systemClock } from './ops/clock.ts';
+import type { PodAdapters, PodReports } from './podadapters.ts';
+import { VERSION } from './version.ts';
+
+export type ClusterOptions = Pick<AgentOptions, 'nodeName' | 'nodeLabels' | 'kubeconfig' | 'reconnectCapMs'>;
+
+/** Rejects with CONFIG_INVALID. */
+export async function connect({ kubeconfig }: Pick<ClusterOptions, 'kubeconfig'>): Promise<ApiClient> {
+  const credentials = await findCredentials(kubeconfig, process.env, systemClock);
+  return new ApiClient({ credentials, clock: systemClock, userAgent: `berth/${VERSION}` });
+}
+
+/** Resolves when the labels of the node are known: while the API server is away there are no pods to give ports to either. */
+export async function openKubernetes(options: ClusterOptions, reports: PodReports): Promise<PodAdapters> {
+  const { nodeName: node, nodeLabels, reconnectCapMs } = options;
+  const client = await connect(options);
+  const shared = { client, node, clock: systemClock, random: Math.random };
+  const publisher = new ApiPublisher({ ...shared, onError: reports.publishFailed });
+  return {
+    source: new Reflector({ ...shared, reconnectCapMs }),
+    publisher,
+    labels: { ...(await labelsOf(client, options, reports)), ...nodeLabels },
+    async close() {
+      await publisher.flush();
+      await client[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A pod of this node as it is now, and what the agent last told it; undefined when there is none. */
+export async function findInCluster(options: ClusterOptions, namespace: string, name: string) {
+  await using client = await connect(options);
+  const { nodeName: node, reconnectCapMs } = options;
+  const source = new Reflector({ client, node, clock: systemClock, random: Math.random, reconnectCapMs });
+  const pod = await source.get(namespace, name);
+  return pod && { pod, condition: standingOf(pod).condition };
+}
+
+async function labelsOf(
+  client: ApiClient,
+  { nodeName, reconnectCapMs }: ClusterOptions,
+  { warn, podsFailed, signal }: PodReports,
+): Promise<Readonly<Record<string, string>>> {
+  for (let failures = 1; !signal.aborted; failures++) {
+    try {
+      return await readNodeLabels(client, nodeName, signal);
+    } catch (error) {
+      if (isNotFound(error)) {
+        warn(
+          `there is no node ${nodeName}, so that no pod will be found: give --node-name as kubectl get nodes prints it`,
+        );
+        return {};
+      }
+      if (isForbidden(error)) {
+        warn(
+          `the labels of node ${nodeName} are not known, pools with a nodeSelector are not used: ${messageOf(error)}; allow the agent's service account to get nodes, or give --node-labels`,
+        );
+        return {};
+      }
+      if (!signal.aborted) podsFailed(error);
+      await pause(systemClock, backoff({ first: 100, cap: reconnectCapMs }, failures, Math.random), signal);
+    }
+  }
+  return {};
+}
