@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   list: { summary: 'list the live mappings', run: (argv, signal) => client('list', argv, signal) },
   get: { summary: 'tell where a pod can be reached', run: (argv, signal) => client('get', argv, signal) },
   watch: { summary: 'follow the mappings as they change', run: (argv, signal) => client('watch', argv, signal) },
+  wait: { summary: "wait until this pod's host ports are known (for an init container)", run: wait },
   doctor: { summary: 'find out why a pod cannot be reached', run: doctor },
 };
 
@@ -55,6 +56,21 @@ async function doctor(argv: readonly string[], signal: AbortSignal): Promise<num
   }
   const { runDoctor } = await import('./doctor.ts');
   return runDoctor(command.options, { stdout: process.stdout, stderr: process.stderr, signal });
+}
+
+async function wait(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { readWaitOptions } = await import('./ops/wait/options.ts');
+  const command = readWaitOptions({ argv, env: process.env });
+  if (command.kind === 'help') {
+    process.stdout.write(command.text);
+    return 0;
+  }
+  const { waitForNumbers, writeEnvFile } = await import('./ops/wait/wait.ts');
+  const { systemClock } = await import('./ops/clock.ts');
+  const lines = await waitForNumbers(command.options, systemClock, signal);
+  if (command.options.envFile === undefined) process.stdout.write(lines);
+  else await writeEnvFile(command.options.envFile, lines);
+  return 0;
 }
 
 async function client(name: 'list' | 'get' | 'watch', argv: readonly string[], signal: AbortSignal): Promise<number> {

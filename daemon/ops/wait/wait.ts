@@ -1,0 +1,77 @@
+/** Waits until the numbers of this pod stand in its annotations. The file is looked at again and again: inotify tells nothing of a volume that is replaced by a link. */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { GALAXY, PORTS, PROMISE_PREFIX } from '../../core/annotation.ts';
+import { BerthError, messageOf } from '../../core/errors.ts';
+import type { Clock } from '../../reconcile/ports.ts';
+import type { WaitOptions } from './options.ts';
+import { parsePodinfo } from './podinfo.ts';
+
+const LOOK_MS = 200;
+/** A number, or first and last of a block. */
+const NUMBERS = /^\d{1,5}(-\d{1,5})?$/;
+
+/** Resolves to the lines. Rejects with NUMBERS_MISSING when they do not come in time, or cannot come. */
+export async function waitForNumbers(options: WaitOptions, clock: Clock, signal: AbortSignal): Promise<string> {
+  const end = clock.monotonic() + options.timeout;
+  for (;;) {
+    const { annotations, why } = await look(options.annotations);
+    const numbers = numbersOf(annotations);
+    const wanted = options.port ?? [...numbers.keys()];
+    const missing = wanted.filter((name) => !numbers.has(name));
+    if (wanted.length > 0 && missing.length === 0) return linesOf(wanted, numbers);
+    refuseHopeless(annotations, options.annotations);
+    if (signal.aborted || clock.monotonic() >= end) {
+      const what = missing.length > 0 ? `no number of ${missing.join(', ')}` : 'no number';
+      const where = why ?? `${options.annotations} has ${what} (${PROMISE_PREFIX}NAME)`;
+      const remedy = 'see the Events of the pod (kubectl describe pod), and whether an agent runs on its node';
+      throw new BerthError('NUMBERS_MISSING', `${where} after ${options.timeout / 1_000} s: ${remedy}`);
+    }
+    await pause(clock, Math.min(LOOK_MS, end - clock.monotonic()), signal);
+  }
+}
+
+/** A reader finds the whole file or none. */
+export async function writeEnvFile(path: string, lines: string): Promise<void> {
+  const temporary = `${path}.tmp`;
+  try {
+    await writeFile(temporary, lines, { mode: 0o644 });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new BerthError('NUMBERS_MISSING', `cannot write --env-file ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function look(path: string): Promise<{ annotations: ReadonlyMap<string, string>; why?: string }> {
+  try {
+    return { annotations: parsePodinfo(await readFile(path, 'utf8')) };
+  } catch (error) {
+    return { annotations: new Map(), why: `${path} cannot be read: ${messageOf(error)}` };
+  }
+}
+
+function numbersOf(annotations: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const promises = [...annotations].filter(([key, value]) => key.startsWith(PROMISE_PREFIX) && NUMBERS.test(value));
+  return new Map(promises.map(([key, value]) => [key.slice(PROMISE_PREFIX.length), value]));
+}
+
+/** Waiting for what nobody asked for would never end. */
+function refuseHopeless(annotations: ReadonlyMap<string, string>, path: string): void {
+  if (annotations.size === 0 || annotations.has(PORTS)) return;
+  const galaxy = annotations.has(GALAXY) ? ` (${GALAXY} alone gives no ${PROMISE_PREFIX}NAME)` : '';
+  throw new BerthError('NUMBERS_MISSING', `${path}: the pod asks for no host port${galaxy}: annotate it with ${PORTS}`);
+}
+
+/** `PORT_` in front: a port may be called `path`, and a shell that sources the lines needs its own. */
+function linesOf(names: readonly string[], numbers: ReadonlyMap<string, string>): string {
+  const lines = names.map((name) => `PORT_${name.toUpperCase().replaceAll('-', '_')}=${numbers.get(name)}\n`);
+  return lines.join('');
+}
+
+async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const cancel = clock.after(ms, resolve);
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  await promise;
+  cancel();
+}
