@@ -79,7 +79,10 @@ export async function runAgent(
     const ports = options.pools.reduce((sum, pool) => sum + poolSize(pool), 0);
     const descriptors = checkDescriptors(Math.min(options.maxSockets, 2 * ports));
     if (descriptors !== undefined) warn(descriptors);
-    const protection = protectFromEphemeral(options.pools.flatMap(({ ranges }) => ranges));
+    const protection = protectFromEphemeral(
+      options.pools.flatMap(({ ranges }) => ranges),
+      options.procSys,
+    );
     if (protection.warning !== undefined) warn(protection.warning);
 
     const nft = await Nft.find();

@@ -104,6 +104,13 @@ export function agentTable(hostname: string) {
       parse: value.loopbackAddress,
       help: 'Where /metrics, /healthz and /readyz are served: plain HTTP, hence on loopback only.',
     },
+    procSys: {
+      type: 'string',
+      value: 'PATH',
+      default: '/proc/sys',
+      parse: value.absolutePath(),
+      help: "Where the node's /proc/sys can be written; that of a container cannot.",
+    },
     logLevel: {
       type: 'string',
       value: 'LEVEL',

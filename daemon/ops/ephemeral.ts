@@ -104,7 +104,7 @@ function warningOf(ranges: readonly PortRange[], why: string): string {
   return (
     `ports ${list} are not protected from being chosen as ephemeral ports (${why}); ` +
     `move the pool out of net.ipv4.ip_local_port_range, or set ${RESERVED_PORTS} to include ${list} on the node, ` +
-    'or mount /proc/sys/net of the node writable'
+    'or mount /proc/sys/net of the node writable and name its place with --proc-sys'
   );
 }
 

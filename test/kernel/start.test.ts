@@ -175,7 +175,7 @@ test.serial('the agent works with only NET_ADMIN in its bounding set and /proc/s
   const [warning] = agent.logged('warning');
   t.regex(
     String(warning?.message),
-    /^ports 40000-40999 are not protected .*mount \/proc\/sys\/net of the node writable$/,
+    /^ports 40000-40999 are not protected .*mount \/proc\/sys\/net of the node writable and name its place with --proc-sys$/,
   );
   site.withdraw(plan);
   await site.agreed(agent, (all) => all.length === 0);

@@ -55,6 +55,7 @@ test('without anything but the source of pods the defaults hold', (t) => {
     pools: [{ name: 'default', ranges: [{ first: 20_000, last: 29_999 }], maxPortsPerPod: 64, quarantineMs: 60_000 }],
     poolsFile: undefined,
     nodePortRange: { first: 30_000, last: 32_767 },
+    procSys: '/proc/sys',
     hostAddresses: undefined,
     metricsAddress: { host: '127.0.0.1', port: 9464 },
     logLevel: 'info',
@@ -89,6 +90,7 @@ pools:
   - name: games
     ranges: 7000-7999
 nodePortRange: 31000-31999
+procSys: /host/proc/sys
 hostAddresses: [192.0.2.7, "2001:db8::/32"]
 metricsAddress: "[::1]:0"
 logLevel: debug
@@ -109,6 +111,7 @@ fullPassInterval: 1m30s
     pools: [{ name: 'games', ranges: [{ first: 7_000, last: 7_999 }], maxPortsPerPod: 64, quarantineMs: 60_000 }],
     poolsFile: undefined,
     nodePortRange: { first: 31_000, last: 31_999 },
+    procSys: '/host/proc/sys',
     hostAddresses: [
       { family: 4, text: '192.0.2.7/32' },
       { family: 6, text: '2001:db8::/32' },
@@ -359,7 +362,7 @@ test('--help names every flag and variable once, in at most 100 columns', (t) =>
   const text = help();
   const flags = [...text.matchAll(/^ {2}--([a-z-]+)=/gm)].map(([, flag]) => flag);
   t.deepEqual(flags, [...new Set(flags)]);
-  t.is(flags.length, 18);
+  t.is(flags.length, 19);
   for (const flag of flags) t.true(text.includes(`[BERTH_${flag?.replaceAll('-', '_').toUpperCase()}`), flag);
   t.true(text.split('\n').every((line) => line.length <= 100 && line === line.trimEnd()));
   t.true(text.includes('--node-name=NAME [BERTH_NODE_NAME; default: node-7]'));
