@@ -1,0 +1,112 @@
+/** The guard's policy, judged as an API server judges it: its expressions are evaluated on what an agent might try. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Environment } from '@marcbachmann/cel-js';
+import test from 'ava';
+import { parseAllDocuments } from 'yaml';
+
+const file = join(import.meta.dirname, '../deploy/components/guard/policy.yaml');
+const [policy, binding] = parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS());
+// Of the extensions that Kubernetes has, the one that the policy uses.
+const cel = new Environment({ unlistedVariablesAreDyn: true }).registerFunction(
+  'list.join(string): string',
+  (list: readonly string[], separator: string) => list.join(separator),
+);
+
+const AGENT = 'system:serviceaccount:berth-system:berth-agent';
+
+/** A pod on node-1 as far as it matters here. */
+function pod() {
+  return {
+    metadata: {
+      labels: { app: 'web' } as Record<string, string>,
+      annotations: { 'berth.dev/ports': '', team: 'a' } as Record<string, string>,
+    } as { labels: Record<string, string>; annotations: Record<string, string>; finalizers?: string[] },
+    spec: { nodeName: 'node-1', containers: [{ image: 'web' }] } as Record<string, unknown>,
+    status: {
+      phase: 'Running',
+      podIPs: [{ ip: '10.244.1.5' }],
+      conditions: [{ type: 'Ready', status: 'True' }],
+    },
+  };
+}
+type Pod = ReturnType<typeof pod>;
+
+interface Attempt {
+  readonly before?: (pod: Pod) => void;
+  readonly change: (pod: Pod) => void;
+  /** Of the token; none before Kubernetes 1.30. */
+  readonly tokenNode?: string | undefined;
+  readonly user?: string;
+}
+
+/** Undefined when the API server lets it pass, else what it says. */
+function judge({ before = () => {}, change, user = AGENT, ...attempt }: Attempt): string | undefined {
+  const [oldObject, object] = [pod(), pod()];
+  before(oldObject);
+  before(object);
+  change(object);
+  const node = 'tokenNode' in attempt ? attempt.tokenNode : 'node-1';
+  const extra = node === undefined ? {} : { 'authentication.kubernetes.io/node-name': [node] };
+  const variables: Record<string, unknown> = {};
+  const context = { object, oldObject, request: { userInfo: { username: user, extra } }, variables };
+  const evaluate = ({ expression }: { readonly expression: string }) => cel.evaluate(expression, context);
+  if (!policy.spec.matchConditions.every(evaluate)) return undefined;
+  for (const variable of policy.spec.variables) variables[variable.name] = evaluate(variable);
+  const broken = policy.spec.validations.find((validation: { readonly expression: string }) => !evaluate(validation));
+  return broken && (broken.message ?? evaluate({ expression: broken.messageExpression }));
+}
+
+const annotate = (key: string) => (pod: Pod) => {
+  pod.metadata.annotations[key] = 'x';
+};
+
+const PASSES: Readonly<Record<string, Attempt>> = {
+  'a patch that changes nothing': { change: () => {} },
+  'the promise': { change: annotate('port.berth.dev/web') },
+  'the announcement': { change: annotate('berth.dev/mappings') },
+  'the announcement in the format of Galaxy': { change: annotate('tkestack.io/portmapping') },
+  'taking the announcement back': {
+    before: annotate('berth.dev/mappings'),
+    change: ({ metadata }) => delete metadata.annotations['berth.dev/mappings'],
+  },
+  'its own condition': {
+    change: ({ status }) => status.conditions.push({ type: 'berth.dev/PortsMapped', status: 'True' }),
+  },
+  'anything of somebody else': { change: annotate('team'), user: 'system:serviceaccount:default:other' },
+};
+for (const [what, attempt] of Object.entries(PASSES)) {
+  test(`the guard lets pass: ${what}`, (t) => t.is(judge(attempt), undefined));
+}
+
+const REFUSED: Readonly<Record<string, Attempt & { readonly says: RegExp }>> = {
+  'a pod of another node': { change: annotate('berth.dev/mappings'), tokenNode: 'node-2', says: /own node.*"node-2"/ },
+  'a token that names no node': { change: annotate('berth.dev/mappings'), tokenNode: undefined, says: /own node/ },
+  'a pod that is on no node yet': {
+    before: ({ spec }) => delete spec.nodeName,
+    change: annotate('berth.dev/mappings'),
+    says: /own node/,
+  },
+  "a foreign annotation's value": { change: annotate('team'), says: /not: team$/ },
+  'a new foreign annotation': { change: annotate('example.com/a'), says: /not: example.com\/a$/ },
+  'an annotation that only looks like one of Berth': { change: annotate('notberth.dev/ports'), says: /not: notberth/ },
+  'a foreign annotation removed': { change: ({ metadata }) => delete metadata.annotations.team, says: /not: team$/ },
+  'a label': { change: ({ metadata }) => Object.assign(metadata.labels, { app: 'other' }), says: /labels/ },
+  'a finalizer': { change: ({ metadata }) => Object.assign(metadata, { finalizers: ['x'] }), says: /finalizers/ },
+  'an image': { change: ({ spec }) => Object.assign(spec, { containers: [{ image: 'x' }] }), says: /spec/ },
+  'the condition Ready': {
+    change: ({ status }) => Object.assign(status, { conditions: [{ type: 'Ready', status: 'False' }] }),
+    says: /conditions/,
+  },
+  'the phase': { change: ({ status }) => Object.assign(status, { phase: 'Failed' }), says: /status/ },
+  'the addresses': { change: ({ status }) => Object.assign(status, { podIPs: [{ ip: '192.0.2.1' }] }), says: /status/ },
+};
+for (const [what, { says, ...attempt }] of Object.entries(REFUSED)) {
+  test(`the guard refuses: ${what}`, (t) => t.regex(judge(attempt) ?? 'it was let pass', says));
+}
+
+test('the policy is in force, and a policy that cannot be evaluated refuses', (t) => {
+  t.is(binding.spec.policyName, policy.metadata.name);
+  t.deepEqual(binding.spec.validationActions, ['Deny']);
+  t.is(policy.spec.failurePolicy, 'Fail');
+});
