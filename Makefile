@@ -1,6 +1,6 @@
 # Every target does its own set-up on a fresh Debian or Ubuntu machine: root, and Node 20 or newer with npm.
 
-.PHONY: demo test bench lint simulate clean
+.PHONY: demo test test-cluster bench lint simulate clean
 
 SETUP := sh test/setup.sh
 
@@ -13,6 +13,13 @@ demo:
 test:
 	@$(SETUP)
 	@npm run --silent test -- $(FILES)
+
+# A real Kubernetes on this machine, with the agent as it is deployed. The first run builds Kubernetes (10 to 20 minutes); later
+# runs need none of that. FILES="test/cluster/deploy.test.ts" runs only these, KEEP=1 leaves the cluster up. With KUBECONFIG the
+# tests run against that cluster, with KUBEBUILDER_ASSETS against the API server in that directory.
+test-cluster:
+	@$(SETUP)
+	@test/cluster/run.sh $(FILES)
 
 # The budgets, as ratios measured in one run.
 bench:

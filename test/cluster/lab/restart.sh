@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Ends a process of the cluster and starts it again with the same arguments.
+#   restart.sh NAME [SECONDS_DOWN]     etcd, kube-apiserver, kube-controller-manager, kube-scheduler, node-1.kubelet, …
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+[ -s "$CONF/$1.cmd" ] || die "$1 was never started"
+mapfile -d '' -t command < "$CONF/$1.cmd"
+# What runs in a node is a child of the recorded nsenter, which does not pass signals on.
+if alive "$1" && [[ $1 = node-* ]]; then
+  child=$(pgrep -P "$(cut -d' ' -f1 "$PIDS/$1")") && kill "$child"
+  for i in $(seq 100); do alive "$1" || break; sleep 0.1; done
+fi
+stop "$1"
+sleep "${2:-0}"
+start "$1" "${command[@]}"
+if [ "$1" = kube-apiserver ]; then wait_for 60 "kube-apiserver is ready" kc get --raw /readyz; fi
