@@ -8,7 +8,7 @@ packages=(ca-certificates conntrack containerd containernetworking-plugins curl 
 command -v kubectl >/dev/null || packages+=(kubernetes-client)
 command -v busybox >/dev/null || packages+=(busybox-static)
 built=1; for p in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy; do [ -x "$BIN/$p" ] || built=; done
-[ -n "$built" ] || command -v go >/dev/null || packages+=(golang-go)
+[ -n "$built${KUBEBUILDER_ASSETS:-}" ] || command -v go >/dev/null || packages+=(golang-go)
 missing=(); for p in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
 done

@@ -1,0 +1,125 @@
+/** deploy/ in a real cluster: what the API server, the kubelet and the container runtime make of it. */
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { VERSION } from '../../daemon/version.ts';
+import { apply, get, kubectl, logState, makeNamespace, serverPod, until } from './cluster.ts';
+import { agentOn, installForDirectory, NAMESPACE, uninstall } from './install.ts';
+import { addressOf, askByUdp, CLIENT, fetchOutside, HAS_NODES, inNode, pathInVar } from './lab.ts';
+
+const NODE = 'node-1';
+const POD = 'arena';
+const onNodes = HAS_NODES ? test : test.skip;
+
+test.afterEach.always(async (t) => {
+  if (!t.passed) await logState(t);
+});
+test.after.always(async () => {
+  await uninstall();
+  if (HAS_NODES) rmSync(pathInVar(NODE, 'lib/berth-pods'), { recursive: true, force: true });
+});
+
+onNodes('a pod is reached from its node', async (t) => {
+  await using namespace = await makeNamespace('reach');
+  await apply([serverPod(namespace.name, POD, { node: NODE })]);
+  await kubectl('wait', '--for=condition=Ready', `pod/${POD}`, '-n', namespace.name, '--timeout=60s');
+  const { podIP } = (await get('pod', POD, '-n', namespace.name)).status;
+  t.regex(await inNode(NODE, 'curl', '-sS', `http://${podIP}:8080/`), /^pod=arena peer=10\.244\.1\.1$/);
+});
+
+test('the API server accepts every object of deploy/, and changes none of them the second time', async (t) => {
+  await apply('deploy/');
+  const again = await apply('deploy/', '--dry-run=server');
+  const lines = again.trim().split('\n');
+  t.deepEqual(
+    lines.filter((line) => !line.endsWith('unchanged (server dry run)')),
+    [],
+  );
+  t.is(lines.length, 7);
+});
+
+onNodes('the agent starts with NET_ADMIN and nothing else, on a root that it cannot write', async (t) => {
+  await installForDirectory('/var/lib/berth-pods', [
+    { name: 'default', ranges: '20000-29999' },
+    // Ephemeral ports, which have to be reserved with the kernel.
+    { name: 'media', ranges: '40000-40099' },
+  ]);
+  const { metadata, status } = await agentOn(NODE);
+  t.is(status.containerStatuses[0].restartCount, 0);
+  const self = (await inAgent(metadata.name, 'readFileSync("/proc/self/status", "utf8")')) as string;
+  const line = (name: string) => new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(self)?.[1];
+  const NET_ADMIN = (1n << 12n).toString(16).padStart(16, '0');
+  t.is(line('CapEff'), NET_ADMIN);
+  t.is(line('CapBnd'), NET_ADMIN);
+  t.is(line('NoNewPrivs'), '1');
+  t.is(line('Seccomp'), '2');
+  for (const path of ['/x', '/tmp/x', '/etc/berth/x', '/proc/sys/net/ipv4/ip_forward']) {
+    const attempt = `(() => { try { writeFileSync(${JSON.stringify(path)}, "1"); return "written"; } catch (e) { return e.code; } })()`;
+    t.is(await inAgent(metadata.name, attempt), 'EROFS', path);
+  }
+  t.is((await kubectl('exec', '-n', NAMESPACE, metadata.name, '--', 'berth', '--version')).trim(), VERSION);
+});
+
+onNodes('with these privileges it maps a pod, holds the number, and protects the pool', async (t) => {
+  await using namespace = await makeNamespace('privileges');
+  await apply([serverPod(namespace.name, POD, { node: NODE, annotations: { 'berth.dev/ports': '' } })]);
+  await kubectl('wait', '--for=condition=Ready', `pod/${POD}`, '-n', namespace.name, '--timeout=60s');
+  const pod = await get('pod', POD, '-n', namespace.name);
+  writeManifest(pod);
+
+  const agent = (await agentOn(NODE)).metadata.name;
+  const ports = await until('both ports are listed', 30, async () => {
+    const { mappings } = JSON.parse(await kubectl('exec', '-n', NAMESPACE, agent, '--', 'berth', 'list', '-o', 'json'));
+    return mappings.length === 2
+      ? new Map<string, number>(mappings.map((m: Listed) => [m.name, m.hostPort]))
+      : undefined;
+  });
+  const [web = 0, play = 0] = [ports.get('web'), ports.get('play')];
+  t.is(await fetchOutside(addressOf(NODE), web), `pod=${POD} peer=${CLIENT}`);
+  t.is(await askByUdp(addressOf(NODE), play), `pod=${POD} peer=${CLIENT}`);
+  const other = await inNode(NODE, 'socat', '-u', '/dev/null', `TCP-LISTEN:${web},reuseaddr`).catch(
+    ({ stderr }) => stderr,
+  );
+  t.regex(other, /Address already in use/);
+  t.is((await inNode(NODE, 'sysctl', '-n', 'net.ipv4.ip_local_reserved_ports')).trim(), '40000-40099');
+});
+
+onNodes('a change of the pools arrives without a restart', async (t) => {
+  const { metadata } = await agentOn(NODE);
+  const pools = 'pools: [{ name: default, ranges: 20000-29999 }, { name: games, ranges: 7000-7099 }]';
+  await kubectl(
+    'patch',
+    'configmap',
+    'berth-pools',
+    '-n',
+    NAMESPACE,
+    '-p',
+    JSON.stringify({ data: { 'pools.yaml': pools } }),
+  );
+  await until('the agent has the new pool', 120, async () => {
+    const metrics = await inNode(NODE, 'curl', '-sS', 'http://127.0.0.1:9464/metrics');
+    return metrics.includes('berth_pool_ports{pool="games"} 100');
+  });
+  const after = await agentOn(NODE);
+  t.is(after.metadata.uid, metadata.uid);
+  t.is(after.status.containerStatuses[0].restartCount, 0);
+});
+
+interface Listed {
+  readonly name: string;
+  readonly hostPort: number;
+}
+
+/** What an expression of JavaScript gives in the agent's container. */
+async function inAgent(name: string, expression: string): Promise<unknown> {
+  const script = `const { readFileSync, writeFileSync } = require("node:fs"); console.log(JSON.stringify(${expression}))`;
+  return JSON.parse(await kubectl('exec', '-n', NAMESPACE, name, '--', 'node', '-e', script));
+}
+
+/** Into the directory that the agent reads, by a rename. */
+function writeManifest(pod: { readonly metadata: { readonly uid: string } }): void {
+  const directory = pathInVar(NODE, 'lib/berth-pods');
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, '.new'), JSON.stringify(pod));
+  renameSync(join(directory, '.new'), join(directory, 'arena.yaml'));
+}
