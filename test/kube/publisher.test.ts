@@ -339,7 +339,7 @@ test('an Event whose reply is lost is counted once, and one that has run out is 
   let left = 1;
   at.server.fault = ({ method }) => (method === 'POST' && left-- > 0 ? { kind: 'replyLost' } : undefined);
   at.publisher.event(pod, FULL);
-  await at.run(() => at.server.asked.some(({ method }) => method === 'GET'));
+  await at.run(() => at.server.asked.some(({ method }) => method === 'PATCH'));
   await until(() => at.clock.pending.length === 0);
   t.deepEqual(
     [...at.server.store.events.values()].map(({ count }) => count),

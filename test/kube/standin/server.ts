@@ -153,7 +153,6 @@ export class StandIn implements AsyncDisposable {
     if (kind === 'pods' && method === 'GET') return found(this.store.pods.get(key), path);
     if (kind === 'pods' && method === 'PATCH')
       return this.#patch(key, body, `${headers['content-type']}`, sub === 'status');
-    if (kind === 'events' && method === 'GET') return found(this.store.events.get(key), path);
     if (kind === 'events' && method === 'POST') {
       const created = `${namespace}/${body.metadata.name}`;
       if (this.store.events.has(created)) return status(409, 'AlreadyExists', `events ${created} already exists`);
