@@ -1,11 +1,11 @@
 /** Facts for the doctor's judgements: a pod and a node at which nothing is wrong, to be made worse one thing at a time. */
-import { type HostFacts, seen } from '../../daemon/core/diagnosis.ts';
-import { podAddresses } from '../../daemon/core/podstate.ts';
-import { POOL_DEFAULTS, type PoolConfig } from '../../daemon/core/pool.ts';
-import type { Grant } from '../../daemon/core/state.ts';
-import type { Mapping, Pod } from '../../daemon/core/vocabulary.ts';
-import type { NodeFacts, PodFacts, PortFacts } from '../../daemon/ops/doctor/facts.ts';
-import { assess } from '../../daemon/reconcile/demand.ts';
+import { type Finding, type HookedChain, type HostFacts, seen } from '../../../daemon/core/diagnosis.ts';
+import { podAddresses } from '../../../daemon/core/podstate.ts';
+import { POOL_DEFAULTS, type PoolConfig } from '../../../daemon/core/pool.ts';
+import type { Grant } from '../../../daemon/core/state.ts';
+import type { Mapping, Pod } from '../../../daemon/core/vocabulary.ts';
+import type { NodeFacts, PodFacts, PortFacts } from '../../../daemon/ops/doctor/facts.ts';
+import { assess } from '../../../daemon/reconcile/demand.ts';
 
 export const POOL: PoolConfig = { name: 'default', ranges: [{ first: 20_000, last: 29_999 }], ...POOL_DEFAULTS };
 
@@ -69,6 +69,30 @@ export const HOST: HostFacts = {
   bridgeFilter: seen(true),
 };
 
+export const CHAIN: HookedChain = {
+  family: 'ip',
+  table: 'filter',
+  name: 'FORWARD',
+  type: 'filter',
+  hook: 'forward',
+  priority: 0,
+};
+export const NAT: HookedChain = {
+  ...CHAIN,
+  table: 'x; reboot',
+  name: 'pre',
+  type: 'nat',
+  hook: 'prerouting',
+  priority: -150,
+};
+export const UPLINK = {
+  device: 'eth1',
+  address: '192.0.2.7',
+  strict: true,
+  forwards: true,
+  replyDevice: 'eth0',
+} as const;
+
 export const NODE: NodeFacts = {
   socket: '/run/berth/agent.sock',
   stateDir: '/var/lib/berth',
@@ -101,4 +125,9 @@ export function podFacts(change: Partial<Pod> = {}, more: Partial<PodFacts> = {}
     ways: [{ podIP: '10.244.1.7', way: seen({ device: 'cni0', leadsToPods: true, routeLocalnet: true }) }],
     ...more,
   };
+}
+
+/** `fail BD301`, for every finding that is not in order. */
+export function troubles(findings: readonly Finding[]): readonly string[] {
+  return findings.filter(({ status }) => status !== 'ok').map(({ status, code }) => `${status} ${code}`);
 }
