@@ -18,6 +18,7 @@ import type { GivenNumber, Holder, ListenFacts, PodFacts, PortFacts, WayFacts } 
 import { type HolderProbe, listSockets, probeHolder } from './ops/doctor/holderprobe.ts';
 import { probeListening } from './ops/doctor/listenprobe.ts';
 import type { DoctorOptions } from './ops/doctor/options.ts';
+import { podPlace } from './podplace.ts';
 import { assess, type Demand } from './reconcile/demand.ts';
 import { elementsOnce } from './reconcile/plan.ts';
 import { flowTruth } from './reconcile/truth.ts';
@@ -55,6 +56,7 @@ export async function podEvidence(
   const sane = addresses.kind === 'sane' ? addresses.addresses : [];
   return {
     pod,
+    place: await podPlace(options.pods, pod),
     assessment,
     addresses,
     condition,

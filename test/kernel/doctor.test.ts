@@ -10,8 +10,10 @@ const UDP_UNKNOWN = 'unknown BD701 listener game';
 
 test.serial('all well: no hop fails, with a pod and without', async (t) => {
   await using patient = await Patient.well();
-  const { exitCode, troubles, breaksAt } = patient.doctor();
+  const { exitCode, troubles, breaksAt, findings } = patient.doctor();
   t.deepEqual([exitCode, troubles, breaksAt], [0, [UDP_UNKNOWN], null]);
+  const request = findings.find(({ code }) => code === 'BD102');
+  t.is(request?.command, `cat ${join(patient.scene.pods, 'one.json')}`, 'there is no API server to ask');
   t.true(await patient.reachable(patient.hostPort('web')));
   const node = patient.doctor([]);
   t.deepEqual([node.exitCode, node.troubles], [0, []]);

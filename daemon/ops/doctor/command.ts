@@ -9,12 +9,3 @@ function shellWord(text: string): string {
   if (/^[\w@%+=:,./-]+$/.test(text)) return text;
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
-
-/** `kubectl` about one pod. */
-export function kubectl(
-  verb: string,
-  pod: { readonly namespace: string; readonly name: string },
-  ...more: readonly string[]
-): string {
-  return command('kubectl', verb, 'pod', '--namespace', pod.namespace, pod.name, ...more);
-}

@@ -122,8 +122,21 @@ export interface WayFacts {
   >;
 }
 
+/** Where the pod is written down, and where the agent tells it what it got. */
+export type PodPlace =
+  | { readonly kind: 'cluster' }
+  | {
+      readonly kind: 'directory';
+      readonly directory: string;
+      /** The file; absent: it was moved or removed meanwhile. */
+      readonly manifest?: string;
+      /** Absent: the agent has written nothing for a pod of this name. */
+      readonly status?: string;
+    };
+
 export interface PodFacts {
   readonly pod: Pod;
+  readonly place: PodPlace;
   readonly assessment: Assessment;
   readonly addresses: PodAddresses;
   /** What the agent last said to the pod. */

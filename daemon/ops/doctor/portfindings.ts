@@ -3,8 +3,9 @@ import { type Finding, type FindingStatus, finding, type HopCode } from '../../c
 import type { Flow } from '../../core/flow.ts';
 import { formatRanges } from '../../core/pool.ts';
 import type { Mapping } from '../../core/vocabulary.ts';
-import { command, kubectl } from './command.ts';
+import { command } from './command.ts';
 import type { GivenNumber, ListenFacts, NodeFacts, PodFacts, PortFacts } from './facts.ts';
+import { showTold } from './podcommands.ts';
 
 export function portFindings(port: PortFacts, pod: PodFacts, node: NodeFacts): readonly Finding[] {
   const { name } = port.request;
@@ -30,7 +31,7 @@ export function numberText({ hostIP, hostPort, size, protocol }: Mapping): strin
   return `${address}${formatRanges([{ first: hostPort, last: hostPort + size - 1 }])}/${protocol}`;
 }
 
-function numberFinding({ request, number }: PortFacts, { pod, condition }: PodFacts, node: NodeFacts): Finding {
+function numberFinding({ request, number }: PortFacts, pod: PodFacts, node: NodeFacts): Finding {
   const found = (status: FindingStatus, says: string) =>
     finding('BD201', status, says, command('cat', `${node.stateDir}/state.json`), request.name);
   if (number !== undefined) {
@@ -42,12 +43,12 @@ function numberFinding({ request, number }: PortFacts, { pod, condition }: PodFa
     return found('unknown', `whether it has a number cannot be seen: ${node.state.why}`);
   }
   const why =
-    condition?.status === 'False'
-      ? `the agent says: ${condition.message}`
+    pod.condition?.status === 'False'
+      ? `the agent says: ${pod.condition.message}`
       : node.answer.kind === 'answers'
         ? "the agent has not given one: its log, and the pod's Events, say why"
         : 'no agent answers that could give one (BD401)';
-  return finding('BD201', 'fail', `it was given no host port: ${why}`, kubectl('describe', pod), request.name);
+  return finding('BD201', 'fail', `it was given no host port: ${why}`, showTold(pod), request.name);
 }
 
 function reservationFinding({ holder, request }: PortFacts, { mapping }: GivenNumber, node: NodeFacts): Finding {

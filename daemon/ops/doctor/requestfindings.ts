@@ -5,16 +5,16 @@ import { formatRanges } from '../../core/pool.ts';
 import { quoted } from '../../core/text.ts';
 import { type PortRequest, podLabel } from '../../core/vocabulary.ts';
 import type { Demand } from '../../reconcile/demand.ts';
-import { kubectl } from './command.ts';
 import type { PodFacts } from './facts.ts';
+import { annotate, showPod, showRequest } from './podcommands.ts';
 
 export function requestFindings(facts: PodFacts): readonly Finding[] {
   const { assessment, pod } = facts;
   const life = lifeFinding(facts);
-  const show = kubectl('get', pod, '--output', 'jsonpath={.metadata.annotations}');
+  const show = showRequest(facts);
   if (assessment.kind === 'none') {
     const says = `pod ${podLabel(pod)} has no annotation berth.dev/ports: it asks for no host port`;
-    const opts = finding('BD101', 'fail', says, kubectl('annotate', pod, 'berth.dev/ports='));
+    const opts = finding('BD101', 'fail', says, annotate(facts, 'berth.dev/ports='));
     return [opts, ...skipped('the pod asks for nothing'), life, addressFinding(facts)];
   }
   const opted = finding('BD101', 'ok', `pod ${podLabel(pod)} asks for host ports`, show);
@@ -25,7 +25,7 @@ export function requestFindings(facts: PodFacts): readonly Finding[] {
   return [
     opted,
     requestFinding(facts, assessment, show),
-    poolFinding(assessment, show),
+    poolFinding(facts, assessment, show),
     hostFinding(assessment),
     life,
     addressFinding(facts),
@@ -62,10 +62,10 @@ function requestText({ name, protocol, target }: PortRequest): string {
   }
 }
 
-function poolFinding({ pod, request, pool, denied }: Demand, show: string): Finding {
+function poolFinding(facts: PodFacts, { request, pool, denied }: Demand, show: string): Finding {
   if (denied !== undefined) {
     const says = `${denied.message} (judged by the pools of this command line and its --config: give the agent's)`;
-    return finding('BD103', 'fail', says, kubectl('annotate', pod, '--overwrite', 'berth.dev/pool=NAME'));
+    return finding('BD103', 'fail', says, annotate(facts, 'berth.dev/pool=NAME'));
   }
   const ranges = formatRanges(pool?.ranges ?? []);
   return finding('BD103', 'ok', `pool ${quoted(request.pool)} (${ranges}) is open to it`, show);
@@ -78,8 +78,9 @@ function hostFinding({ blocked, hostIP }: Demand): Finding {
   return finding('BD104', 'ok', says, show);
 }
 
-function lifeFinding({ pod }: PodFacts): Finding {
-  const show = kubectl('get', pod);
+function lifeFinding(facts: PodFacts): Finding {
+  const { pod } = facts;
+  const show = showPod(facts);
   if (!isActive(pod)) {
     const ended = pod.terminating ? 'all its containers have ended' : `its phase is ${pod.phase}`;
     return finding('BD105', 'fail', `the pod has ended (${ended}): its mappings are taken down`, show);
@@ -95,8 +96,9 @@ function lifeFinding({ pod }: PodFacts): Finding {
   return finding('BD105', 'ok', `the pod is ${pod.phase}`, show);
 }
 
-function addressFinding({ pod, addresses }: PodFacts): Finding {
-  const show = kubectl('get', pod, '--output', 'wide');
+function addressFinding(facts: PodFacts): Finding {
+  const { addresses } = facts;
+  const show = showPod(facts);
   switch (addresses.kind) {
     case 'none':
       return finding('BD106', 'fail', 'the pod has no address yet: nothing can lead to it', show);

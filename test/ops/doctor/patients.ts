@@ -117,6 +117,7 @@ export function podFacts(change: Partial<Pod> = {}, more: Partial<PodFacts> = {}
   const addresses = [{ family: 4, address: '192.0.2.7', device: 'eth0' }] as const;
   return {
     pod,
+    place: { kind: 'cluster' },
     assessment: assess(pod, new Map([['default', POOL]]), { labels: {}, addresses, isNodeAddress }),
     addresses: podAddresses(pod, isNodeAddress),
     condition: undefined,
