@@ -30,9 +30,9 @@ import { build, type Metafile } from 'esbuild';
 const ROOT = join(import.meta.dirname, '..');
 
 /**
- * How the bundle is to be run, as the first line of berth.mjs has it. A young generation of 1 MB and one arena of malloc
- * spare an agent, idle most of the time, a quarter of its memory; without V8's last compiler tier it is 5 MB smaller, and a start with
- * 10,000 mappings takes a quarter less CPU. V8 takes these from the command line alone.
+ * How the bundle is to be run, as the first line of berth.mjs has it. A young generation that may not grow (semi-spaces of at
+ * most 2 MB, 16 by default) and one arena of malloc keep small an agent that is idle most of the time. V8 takes its flag from
+ * the command line alone, malloc its variable at the start of the process.
  */
 export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=2'];
 export const RUN_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
