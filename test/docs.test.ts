@@ -4,9 +4,11 @@ import { dirname, join } from 'node:path';
 import test from 'ava';
 import { execa } from 'execa';
 import { parse } from 'yaml';
+import { POOL_DEFAULTS } from '../daemon/core/pool.ts';
 import { parsePodRequest } from '../daemon/core/request.ts';
 import { decodePod } from '../daemon/kube/pod.ts';
 import { parsePoolsFile } from '../daemon/ops/pools.ts';
+import { assess } from '../daemon/reconcile/demand.ts';
 
 const root = join(import.meta.dirname, '..');
 const pages = ['README.md', ...globSync('docs/**/*.md', { cwd: root })].sort();
@@ -33,6 +35,28 @@ for (const [index, { page, text }] of blocks.filter(({ language }) => language =
     }
   });
 }
+
+test('every item of a list of ports that is shown is granted by a pool without a policy, or its row says what to set', (t) => {
+  const pool = { name: 'default', ranges: [{ first: 20_000, last: 49_999 }], ...POOL_DEFAULTS };
+  const node = { labels: {}, addresses: [], isNodeAddress: () => false };
+  const text = readFileSync(join(root, 'docs/annotations.md'), 'utf8');
+  const [, table = ''] = /^\| item \| meaning \|\n([\s\S]*?)\n\n/m.exec(text) ?? [];
+  const rows = table.split('\n').slice(1);
+  t.true(rows.length >= 5);
+  for (const row of rows) {
+    for (const [, item] of (row.split(' | ')[0] ?? '').matchAll(/`([^`]+)`/g)) {
+      const pod = decodePod({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'shown', annotations: { 'berth.dev/ports': item } },
+        spec: { containers: [{ name: 'main', ports: [{ name: 'web', containerPort: 8080 }] }] },
+      });
+      const found = assess(pod, new Map([['default', pool]]), node);
+      if (found.kind !== 'wanted') t.fail(`${item}: ${JSON.stringify(found)}`);
+      else t.is(found.denied !== undefined, row.includes('maxPortsPerPod'), `${item}: ${found.denied?.message}`);
+    }
+  }
+});
 
 const lines = blocks
   .filter(({ language }) => language === 'sh')
