@@ -1,7 +1,7 @@
 /**
  * Makes dist/: the whole of `berth` without node_modules, to be run by Node 24 from any path.
  *
- *     node deploy/bundle.ts [DIRECTORY]        (npm run bundle)
+ *     npm run bundle -- [DIRECTORY]        (npm runs it under Node 24, whichever Node is installed)
  *
  *     berth.mjs               the program: turns the compile cache on and loads cli.mjs; its first line says how it is run best
  *     cli.mjs, *.mjs          daemon/cli.ts; each command's code in files of its own, loaded when it is asked for

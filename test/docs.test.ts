@@ -11,6 +11,7 @@ import { parsePoolsFile } from '../daemon/ops/pools.ts';
 import { assess } from '../daemon/reconcile/demand.ts';
 
 const root = join(import.meta.dirname, '..');
+const { scripts }: { scripts: object } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const pages = ['README.md', ...globSync('docs/**/*.md', { cwd: root })].sort();
 
 interface Block {
@@ -92,8 +93,21 @@ test('every berth command that is shown exists, with its flags', async (t) => {
 });
 
 test('every other command that is shown is one that reads or changes nothing unexpected', (t) => {
-  const known = /^(make|berth|nft list|curl|conntrack -L|ip|cd|git|npm|node|sysctl|kubectl|iptables)\b/;
+  const known = /^(make|berth|nft list|curl|conntrack -L|ip|cd|git|npm|sysctl|kubectl|iptables)\b/;
   for (const { page, line } of lines) t.regex(line, known, page);
+});
+
+test('nobody is told to run TypeScript by `node`: Node 20 cannot, npm scripts have Node 24', (t) => {
+  const texts = [...pages, 'Makefile', ...globSync('{daemon,deploy,proto,rules,test}/**/*.{ts,sh}', { cwd: root })];
+  const told = /\bnode (?:--?\S+ )*[\w./-]+\.ts\b/;
+  t.deepEqual(
+    texts.filter((file) => told.test(readFileSync(join(root, file), 'utf8'))),
+    [],
+  );
+  for (const { page, line } of lines.filter(({ line }) => line.startsWith('npm run '))) {
+    const script = /^npm run (?:--silent )?(\S+)/.exec(line)?.[1] ?? '';
+    t.true(Object.hasOwn(scripts, script), `${page}: ${line}`);
+  }
 });
 
 test('every link to a file leads to a file', (t) => {

@@ -1,4 +1,4 @@
-/** Runs one measurement and sends its rows to the parent: `node one.ts NAME full|quick`. */
+/** Runs one measurement and sends its rows to run.ts, which starts it. Arguments: NAME, `full` or `quick`. */
 import { ITEMS } from './items.ts';
 import { scaleOf } from './scale.ts';
 

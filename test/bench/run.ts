@@ -1,5 +1,5 @@
 /**
- * The performance budgets, measured: `node test/bench/run.ts [--quick] [NAME ...]` (`make bench`). Root is needed; everything
+ * The performance budgets, measured: `npm run bench -- [--quick] [NAME ...]` (`make bench`). Root is needed; everything
  * happens in network namespaces of its own, which are removed. The exit code is 1 when a measurement failed; a
  * budget that is not met is told in the table and does not fail the run.
  */
