@@ -4,11 +4,12 @@
  *   client 10.90.2.2 ---- 10.90.2.1 node 10.90.1.1 (br0) ---- 10.90.1.11 pod one
  *                                                       \---- 10.90.1.12 pod two
  */
-import { type ChildProcess, execFile } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { Namespace } from '../kernel/namespace.ts';
 
@@ -22,6 +23,11 @@ export interface PodPlan {
   readonly name: string;
   readonly uid: string;
   readonly ip: string;
+}
+
+interface WatchLine {
+  readonly event: string;
+  readonly mapping?: { readonly name: string; readonly podIPs: readonly string[]; readonly containerPort: number };
 }
 
 export class Scene implements Disposable {
@@ -118,6 +124,29 @@ export class Scene implements Disposable {
   async berth(...args: readonly string[]): Promise<string> {
     const { stdout } = await run(process.execPath, [CLI, ...args, '--socket', this.socket]);
     return stdout;
+  }
+
+  /**
+   * Does something, and resolves to the time (of `performance.now`) at which a port was announced with this address in the pod
+   * for the first time. Rejects when that takes over 10 s.
+   */
+  async announcement(name: string, target: string, action: () => void): Promise<number> {
+    const args = [CLI, 'watch', '--output', 'json', '--socket', this.socket];
+    const watch = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const timer = setTimeout(() => watch.kill(), 10_000);
+    try {
+      for await (const line of createInterface(watch.stdout)) {
+        const { event, mapping }: WatchLine = JSON.parse(line);
+        // What is live already was told.
+        if (event === 'synced') action();
+        else if (mapping?.name === name && mapping.podIPs.some((ip) => `${ip}:${mapping.containerPort}` === target))
+          return performance.now();
+      }
+    } finally {
+      clearTimeout(timer);
+      watch.kill();
+    }
+    throw new Error(`port ${name} was not announced at ${target} within 10 s`);
   }
 
   /** The answer of one HTTP request from the client. Rejects when the connection is refused or takes over 3 s. */

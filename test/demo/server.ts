@@ -2,28 +2,24 @@
  * What runs in a pod of the demonstration: an HTTP server that says who it is and whom it sees, a slow download, and a UDP
  * server that does the same. Arguments: the pod's name, the HTTP port, the UDP port.
  */
-import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
+import { CHUNKS, chunkOf } from './download.ts';
 
 const [name = 'pod', httpPort = '8080', udpPort = '9000'] = process.argv.slice(2);
-const CHUNK = Buffer.alloc(64 * 1024, name);
+const chunk = chunkOf(name);
 
 const http = createServer((request, response) => {
   if (request.url === '/download') void download().catch(() => response.destroy());
   else response.end(`pod ${name} sees ${request.socket.remoteAddress}\n`);
 
-  /** 160 pieces in some four seconds: long enough for an agent to die and come back meanwhile. */
+  /** In some four seconds: long enough for an agent to die and come back meanwhile. */
   async function download(): Promise<void> {
-    const hash = createHash('sha256');
-    response.setHeader('trailer', 'x-sha256');
-    for (let piece = 0; piece < 160; piece++) {
-      hash.update(CHUNK);
-      if (!response.write(CHUNK)) await new Promise((resolve) => response.once('drain', resolve));
+    for (let piece = 0; piece < CHUNKS; piece++) {
+      if (!response.write(chunk)) await new Promise((resolve) => response.once('drain', resolve));
       await setTimeout(25);
     }
-    response.addTrailers({ 'x-sha256': hash.digest('hex') });
     response.end();
   }
 });
