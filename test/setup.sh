@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings a fresh Debian or Ubuntu machine to where Berth can be built, tested and demonstrated. Does nothing where all is
-# there already.
+# Brings a fresh Debian or Ubuntu machine to where Berth can be built, tested and demonstrated; with the argument `bench` also
+# measured against its peer, CNI portmap. Does nothing where all is there already.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,11 @@ for pair in nft:nftables conntrack:conntrack ip:iproute2 curl:curl iptables:ipta
   setpriv:util-linux python3:python3 ss:iproute2; do
   PATH=/usr/sbin:/sbin:$PATH command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
+if [ "${1-}" = bench ]; then
+  # The plugin works through either iptables, which the package iptables has both.
+  [ -x /usr/lib/cni/portmap ] || missing="$missing containernetworking-plugins"
+  PATH=/usr/sbin:/sbin:$PATH command -v iptables-legacy >/dev/null || missing="$missing iptables"
+fi
 ldconfig -p | grep -q libnftables.so.1 || missing="$missing libnftables1"
 if [ -n "$missing" ]; then
   say "installing$missing"

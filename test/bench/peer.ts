@@ -51,7 +51,7 @@ export const measure: Measure = async (scale, tell) => {
       const mine = median(own[verb]);
       const best = Math.min(...[...results.values()].map((found) => median(found[verb])));
       for (const [backend, found] of results) {
-        const how = backend === 'nftables' ? 'its nft commands alone' : 'plugin 1.1.1 of Debian';
+        const how = backend === 'nftables' ? 'its nft commands alone' : `plugin ${PortmapPlugin.version}`;
         tell(
           row(`portmap ${backend} (${how}), ${verb}, ${installed} installed`, {
             median: ms(median(found[verb])),

@@ -2,12 +2,14 @@
  * The peer: CNI portmap's rules in each of its backends, written exactly as it writes them (plugins 1.9.0), by the ten thousand in one go. And
  * the plugin itself, where it is installed.
  */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Namespace } from '../kernel/namespace.ts';
 
-/** Debian's package containernetworking-plugins; its 1.1.1 has the iptables backend alone. */
+/** Of Debian and Ubuntu. Their plugin (1.1.1) has the iptables backend alone; that of nftables came with 1.6. */
+const PACKAGE = 'containernetworking-plugins';
 const PLUGIN = '/usr/lib/cni/portmap';
 const NETWORK = 'bench';
 
@@ -120,6 +122,13 @@ export class PortmapPlugin {
 
   static get installed(): boolean {
     return existsSync(PLUGIN);
+  }
+
+  /** That of its package: the plugin itself does not know. */
+  static get version(): string {
+    // Name, tab, version.
+    const { stdout } = spawnSync('dpkg-query', ['-W', PACKAGE], { encoding: 'utf8' });
+    return stdout?.split('\t')[1]?.trim() || 'of unknown version';
   }
 
   /** `directory` gets the links that make the plugin find this backend. */
