@@ -11,6 +11,8 @@ import { decodePod } from '../daemon/kube/pod.ts';
 import { readAgentOptions } from '../daemon/ops/agentoptions.ts';
 import { parsePoolsFile } from '../daemon/ops/pools.ts';
 import { assess } from '../daemon/reconcile/demand.ts';
+import { ITEMS } from './bench/items.ts';
+import { table } from './bench/table.ts';
 import { fixture, mapping, NODE, NOW } from './rpc/fixture.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -154,6 +156,19 @@ test('nobody is told to run TypeScript by `node`: Node 20 cannot, npm scripts ha
     const script = /^npm run (?:--silent )?(\S+)/.exec(line)?.[1] ?? '';
     t.true(Object.hasOwn(scripts, script), `${page}: ${line}`);
   }
+});
+
+test('the page of benchmarks names every measurement, and its figures have the columns of `make bench`', (t) => {
+  const text = readFileSync(join(root, 'docs/benchmarks.md'), 'utf8');
+  const [, names = ''] = /^\| name \| what \|\n([\s\S]*?)\n\n/m.exec(text) ?? [];
+  const listed = names.split('\n').flatMap((line) => line.split(' | ')[0]?.match(/[a-z]+/g) ?? []);
+  t.deepEqual(listed.toSorted(), Object.keys(ITEMS).toSorted());
+  const [, figures = ''] = /<!-- make bench: begin -->\n([\s\S]*?)<!-- make bench: end -->/.exec(text) ?? [];
+  const cells = (line: string) => line.split('|').map((cell) => cell.trim());
+  const [header = ''] = table([]).split('\n');
+  const shown = figures.split('\n').filter((line) => line.startsWith('|'));
+  t.deepEqual(cells(shown[0] ?? ''), cells(header));
+  for (const line of shown) t.is(cells(line).length, cells(header).length, line);
 });
 
 test('every link to a file leads to a file', (t) => {
