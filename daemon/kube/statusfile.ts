@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { CONDITION } from '../core/annotation.ts';
 import { BerthError } from '../core/errors.ts';
@@ -92,28 +92,38 @@ export async function readStatus(path: string): Promise<PodStatus | undefined> {
   }
 }
 
-/** Atomic: a reader sees the old text or the new one, whole. Not durable: after a power cut the agent writes it again. */
+/**
+ * Atomic: a reader sees the old text or the new one, whole. Not durable: after a power cut the agent writes it again. Rejects,
+ * and writes nothing, when the directory is not a real one.
+ */
 export async function writeStatus(path: string, status: PodStatus): Promise<void> {
-  const temporary = `${path}.tmp`;
+  await using directory = await openDirectory(dirname(path), await makeDirectory(dirname(path)));
+  const file = pathIn(directory, path);
+  const temporary = `${file}.tmp`;
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  await makeDirectory(dirname(path));
   try {
     // What a crash left.
     await rm(temporary, { force: true });
-    await using file = await open(temporary, flags, 0o644);
+    await using written = await open(temporary, flags, 0o644);
     // The umask took bits away from the mode above.
-    await file.chmod(0o644);
-    await file.writeFile(`${JSON.stringify(status, undefined, 2)}\n`);
-    await rename(temporary, path);
+    await written.chmod(0o644);
+    await written.writeFile(`${JSON.stringify(status, undefined, 2)}\n`);
+    await rename(temporary, file);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw error;
   }
 }
 
-/** Removing what is not there is no error. */
+/** Removing what is not there is no error. Rejects, and removes nothing, when the directory is not a real one. */
 export async function removeStatus(path: string): Promise<void> {
-  for (const file of [path, `${path}.tmp`]) await rm(file, { force: true });
+  try {
+    await using directory = await openDirectory(dirname(path));
+    const file = pathIn(directory, path);
+    for (const one of [file, `${file}.tmp`]) await rm(one, { force: true });
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
 }
 
 /** What is to stand in the file: `result` (undefined: as before) and `events` on top of what `stands` there. */
@@ -169,16 +179,45 @@ function aggregated(before: PodStatus['events'], added: readonly TimedEvent[]): 
   return events.slice(-MAX_EVENTS);
 }
 
-async function makeDirectory(path: string): Promise<void> {
+/** True when it was not there. */
+async function makeDirectory(path: string): Promise<boolean> {
   try {
     await mkdir(path);
-    await chmod(path, 0o755);
+    return true;
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
   }
+}
+
+/**
+ * Whoever may write manifests could put a symbolic link in its place, also between a look and the writing: with root's rights
+ * files elsewhere would be made, replaced and removed. So the directory is opened, and files are named from what was opened.
+ */
+async function openDirectory(path: string, made = false): Promise<FileHandle> {
+  try {
+    const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    // The umask took bits away from what mkdir gave.
+    if (made) await directory.chmod(0o755);
+    return directory;
+  } catch (error) {
+    // ENOTDIR also for a link to a directory: the two flags together.
+    if (codeOf(error) !== 'ENOTDIR' && codeOf(error) !== 'ELOOP') throw error;
+    const why = `${path} is a symbolic link or no directory (ENOTDIR): nothing is written through it; remove it`;
+    throw new BerthError('PUBLISH_FAILED', why, { cause: error });
+  }
+}
+
+/** The file in the directory that was opened, whatever stands at the directory's path by now (Node has no openat). */
+function pathIn({ fd }: FileHandle, path: string): string {
+  return `/proc/self/fd/${fd}/${basename(path)}`;
 }
 
 /** ENOENT. */
 export function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return codeOf(error) === 'ENOENT';
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -350,6 +350,26 @@ test('a link that somebody put in the place of the temporary file is not followe
   t.is(readFileSync(scratch.join('precious'), 'utf8'), 'keep');
 });
 
+test('a directory of status files that leads elsewhere is refused: nothing there is made, replaced or removed', async (t) => {
+  const { scratch, errors, publisher, settled } = setUp();
+  using _ = scratch;
+  mkdirSync(scratch.join('elsewhere'));
+  const precious = { 'shop_web.json': 'keep', 'shop_web.json.tmp': 'keep', 'shop_old.json': 'keep' };
+  for (const [name, text] of Object.entries(precious)) writeFileSync(scratch.join('elsewhere', name), text);
+  symlinkSync('elsewhere', scratch.join('.status'));
+  publisher.publish(WEB, resultOf(20_000));
+  publisher.publish({ ...WEB, name: 'new' }, resultOf(20_001));
+  publisher.forget({ ...WEB, name: 'old' });
+  await settled();
+  const standing = readdirSync(scratch.join('elsewhere')).map((name) => [
+    name,
+    readFileSync(scratch.join('elsewhere', name), 'utf8'),
+  ]);
+  t.deepEqual(Object.fromEntries(standing), precious);
+  for (const { message } of errors) t.regex(message, /\.status is a symbolic link or no directory .*; remove it/);
+  t.true(errors.length >= 3);
+});
+
 test('flush tries what failed once more, gives it up, and leaves no timer behind', async (t) => {
   const { scratch, clock, errors, publisher } = setUp();
   using _ = scratch;
