@@ -15,7 +15,6 @@ import { Table } from './datapath/table.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
 import { hostWarnings, nodePassages } from './ops/doctor/hostfindings.ts';
-import { protectFromEphemeral } from './ops/ephemeral.ts';
 import { Health } from './ops/health.ts';
 import { serveHttp } from './ops/http.ts';
 import { acquireLock } from './ops/lock.ts';
@@ -26,9 +25,9 @@ import { watchPools } from './ops/poolwatch.ts';
 import { fanOut, LogRecorder } from './ops/recorder.ts';
 import { StateFile } from './ops/statefile.ts';
 import { openPods } from './podadapters.ts';
+import { PoolGuard } from './poolguard.ts';
 import { Loop } from './reconcile/loop.ts';
 import type { Network, Recorder, World } from './reconcile/ports.ts';
-import { checkDescriptors } from './reserve/descriptors.ts';
 import { SocketReserver } from './reserve/reserver.ts';
 import { serve } from './rpc/server.ts';
 import { VERSION } from './version.ts';
@@ -76,14 +75,8 @@ export async function runAgent(
     http ??= await serveHttp(options.metricsAddress, sources, ends);
     log.info({ event: 'metrics', address: `${http.address.host}:${http.address.port}` });
 
-    const ports = options.pools.reduce((sum, pool) => sum + poolSize(pool), 0);
-    const descriptors = checkDescriptors(Math.min(options.maxSockets, 2 * ports));
-    if (descriptors !== undefined) warn(descriptors);
-    const protection = protectFromEphemeral(
-      options.pools.flatMap(({ ranges }) => ranges),
-      options.procSys,
-    );
-    if (protection.warning !== undefined) warn(protection.warning);
+    const guard = new PoolGuard(options, warn);
+    const changed = guard.guard(options.pools);
 
     const nft = await Nft.find();
     const transport = options.nftTransport === 'nft' ? nft : new NetlinkTransport();
@@ -118,7 +111,7 @@ export async function runAgent(
       fullPassMs: options.fullPassIntervalMs,
     });
     const { reconciler } = loop;
-    if (protection.changed !== undefined) reconciler.noteSetting(protection.changed);
+    if (changed !== undefined) reconciler.noteSetting(changed);
     for (const pool of options.pools)
       log.info({ event: 'pool', name: pool.name, ranges: formatRanges(pool.ranges), ports: poolSize(pool) });
 
@@ -136,7 +129,12 @@ export async function runAgent(
     };
     if (options.poolsFile !== undefined) {
       const accept = (pools: AgentOptions['pools']) => refuseNodePorts(pools, options.nodePortRange);
-      watchPools(options.poolsFile, (pools) => loop?.setPools(pools), failed(recorder, 'pools'), ends, { accept });
+      const use = (pools: AgentOptions['pools']) => {
+        const changed = guard.guard(pools);
+        if (changed !== undefined) reconciler.noteSetting(changed);
+        loop?.setPools(pools);
+      };
+      watchPools(options.poolsFile, use, failed(recorder, 'pools'), ends, { accept });
     }
     await loop.run(ends);
     log.info({ event: 'stopping', message: 'rules stay in place; the next agent adopts them' });

@@ -191,6 +191,23 @@ test.serial('a pool in the ephemeral range is added to the reserved ports, and w
   t.deepEqual(site.state().settings, [{ setting: 'net.ipv4.ip_local_reserved_ports', before: '50000-50009' }]);
 });
 
+test.serial('pools that a changed file brings are protected and checked like those of the start', async (t) => {
+  await using site = new Site({ pools: [] });
+  const pools = file(site, 'pools.yaml', 'pools: [{ name: default, ranges: [20000-20099] }]\n');
+  const under = ['setpriv', '--bounding-set=-sys_resource', 'prlimit', '--nofile=2048:2048'];
+  const agent = await site.run({ under, flags: ['--pools-file', pools] });
+  t.is(site.node.sysctl('net.ipv4.ip_local_reserved_ports'), '');
+  t.deepEqual(warnings(agent, 'may open'), []);
+  writeFileSync(pools, 'pools: [{ name: default, ranges: [40000-41999] }]\n');
+  await site.until(
+    () => site.node.sysctl('net.ipv4.ip_local_reserved_ports') === '40000-41999',
+    'the new pool is protected',
+  );
+  await site.until(() => site.state().settings.length === 1, 'the state file remembers what stood there');
+  t.deepEqual(site.state().settings, [{ setting: 'net.ipv4.ip_local_reserved_ports', before: '' }]);
+  t.regex(warnings(agent, 'may open')[0] ?? '', /may open 2048 files, 4000 host ports need 5024/);
+});
+
 test.serial('the agent works on a node whose IPv6 is off', async (t) => {
   await using site = new Site();
   for (const device of ['all', 'default', 'lo']) site.node.sysctl(`net.ipv6.conf.${device}.disable_ipv6`, 1);
