@@ -57,11 +57,15 @@ export async function runAgent(
 
   const stop = new AbortController();
   const ends = AbortSignal.any([signal, stop.signal]);
+  const closing = (closed: Promise<void>) => {
+    stop.abort();
+    return closed;
+  };
   try {
     const sources = { metrics: () => metrics.expose(), live: () => health.live(), ready: () => health.ready() };
     log.info({ event: 'started', version: VERSION, pid: process.pid });
     // An agent that waits for the lock has its metrics address taken by the one that holds it.
-    let http = await serveHttp(options.metricsAddress, sources, ends).catch(() => undefined);
+    const http = await serveHttp(options.metricsAddress, sources, ends).catch(() => undefined);
     using lock = await acquireLock(options.stateDir, {
       signal: ends,
       onWait: (pid) => {
@@ -72,14 +76,18 @@ export async function runAgent(
     });
     health.lockTaken();
     log.info({ event: 'locked', path: lock.path });
-    http ??= await serveHttp(options.metricsAddress, sources, ends);
-    log.info({ event: 'metrics', address: `${http.address.host}:${http.address.port}` });
+    // Whoever waits for the lock takes numbers and addresses as soon as it has it: they are given back before.
+    await using before = new AsyncDisposableStack();
+    before.use(reserver);
+    const { address, closed } = http ?? (await serveHttp(options.metricsAddress, sources, ends));
+    before.defer(() => closing(closed));
+    log.info({ event: 'metrics', address: `${address.host}:${address.port}` });
 
     const guard = new PoolGuard(options, warn);
     const changed = guard.guard(options.pools);
 
     const nft = await Nft.find();
-    const transport = options.nftTransport === 'nft' ? nft : new NetlinkTransport();
+    const transport = options.nftTransport === 'nft' ? nft : before.use(new NetlinkTransport());
     await using datapath = new Table({ nft, transport });
     log.info({ event: 'datapath', nft: nft.description, transport: transport.description });
     using network = new NodeNetwork(
@@ -123,6 +131,7 @@ export async function runAgent(
       signal: ends,
       serving: false,
     });
+    before.defer(() => closing(served.closed));
     serving.start = () => {
       served.setServing(true);
       delete serving.start;
@@ -139,11 +148,8 @@ export async function runAgent(
     await loop.run(ends);
     log.info({ event: 'stopping', message: 'rules stay in place; the next agent adopts them' });
     await pods.close();
-    stop.abort();
-    await Promise.all([served.closed, http.closed]);
   } finally {
     stop.abort();
-    reserver[Symbol.dispose]();
   }
 }
 

@@ -1,6 +1,7 @@
 /** What the agent needs of a node, and what it says when something of that is missing. */
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { type AgentProcess, NODE, Site, type StartOptions } from './agent.ts';
@@ -261,3 +262,27 @@ test.serial('without a directory of pods the agent waits, says why, and goes on 
   mkdirSync(site.manifests.path);
   await site.until(async () => (await site.ready()).status === 200, 'the agent is ready');
 });
+
+const ENDINGS: readonly { readonly how: string; readonly signal: NodeJS.Signals; readonly code: number }[] = [
+  { how: 'it is told to end', signal: 'SIGTERM', code: 0 },
+  { how: 'an error ends it', signal: 'SIGUSR2', code: 1 },
+];
+
+for (const { how, signal, code } of ENDINGS) {
+  test.serial(`the lock is given back last, when no number and no socket is held any more: ${how}`, async (t) => {
+    await using site = new Site();
+    const agent = await site.run({ entry: 'test/kernel/ending.agent.ts' });
+    const plan = pod('one', { ports: WEB, podIPs: [site.place('one').address[4]] });
+    site.declare(plan);
+    await site.mapped(plan);
+    // One that says nothing and stays until it is cut off.
+    const client = connect(site.socket);
+    await once(client, 'connect');
+    t.teardown(() => client.destroy());
+    t.deepEqual(await agent.stop(signal), { code, signal: null });
+    t.deepEqual(
+      agent.logged('unlocked').map(({ sockets }) => sockets),
+      [0],
+    );
+  });
+}
