@@ -4,8 +4,9 @@
  * without the agent's libraries. The only place that ends the process.
  */
 import { hostname } from 'node:os';
-import { parseArgs } from 'node:util';
 import { BerthError, messageOf } from './core/errors.ts';
+import type { ClientName } from './ops/clientoptions.ts';
+import type { Sources } from './ops/optiontable.ts';
 import { VERSION } from './version.ts';
 
 interface Command {
@@ -37,11 +38,8 @@ berth COMMAND --help tells the options of a command.
 
 async function agent(argv: readonly string[], signal: AbortSignal): Promise<number> {
   const { readAgentOptions } = await import('./ops/agentoptions.ts');
-  const command = readAgentOptions({ argv, env: process.env }, hostname());
-  if (command.kind === 'help') {
-    process.stdout.write(command.text);
-    return 0;
-  }
+  const command = readAgentOptions(await sourcesOf(argv), hostname());
+  if (command.kind === 'help') return print(command.text);
   const { runAgent } = await import('./agent.ts');
   await runAgent(command.options, signal);
   return 0;
@@ -49,11 +47,8 @@ async function agent(argv: readonly string[], signal: AbortSignal): Promise<numb
 
 async function doctor(argv: readonly string[], signal: AbortSignal): Promise<number> {
   const { readDoctorOptions } = await import('./ops/doctor/options.ts');
-  const command = readDoctorOptions({ argv, env: process.env }, hostname());
-  if (command.kind === 'help') {
-    process.stdout.write(command.text);
-    return 0;
-  }
+  const command = readDoctorOptions(await sourcesOf(argv), hostname());
+  if (command.kind === 'help') return print(command.text);
   const { runDoctor } = await import('./doctor.ts');
   return runDoctor(command.options, { stdout: process.stdout, stderr: process.stderr, signal });
 }
@@ -61,10 +56,7 @@ async function doctor(argv: readonly string[], signal: AbortSignal): Promise<num
 async function wait(argv: readonly string[], signal: AbortSignal): Promise<number> {
   const { readWaitOptions } = await import('./ops/wait/options.ts');
   const command = readWaitOptions({ argv, env: process.env });
-  if (command.kind === 'help') {
-    process.stdout.write(command.text);
-    return 0;
-  }
+  if (command.kind === 'help') return print(command.text);
   const { waitForNumbers, writeEnvFile } = await import('./ops/wait/wait.ts');
   const { systemClock } = await import('./ops/clock.ts');
   const lines = await waitForNumbers(command.options, systemClock, signal);
@@ -73,26 +65,23 @@ async function wait(argv: readonly string[], signal: AbortSignal): Promise<numbe
   return 0;
 }
 
-async function client(name: 'list' | 'get' | 'watch', argv: readonly string[], signal: AbortSignal): Promise<number> {
-  const { clientHelp, GET_OPTIONS, LIST_OPTIONS } = await import('./rpc/arguments.ts');
-  const options = { ...(name === 'get' ? GET_OPTIONS : LIST_OPTIONS), help: { type: 'boolean', short: 'h' } } as const;
-  const parsed = parse(() => parseArgs({ args: [...argv], options, allowPositionals: true }));
-  if (parsed.values.help === true) {
-    process.stdout.write(clientHelp(name));
-    return 0;
-  }
+async function client(name: ClientName, argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { readClientOptions } = await import('./ops/clientoptions.ts');
+  const command = readClientOptions(name, await sourcesOf(argv));
+  if (command.kind === 'help') return print(command.text);
   const commands = await import('./rpc/commands.ts');
   const around = { stdout: process.stdout, stderr: process.stderr, signal, now: Date.now };
-  const socket = parsed.values.socket ?? process.env.BERTH_SOCKET;
-  return commands[name](parsed.positionals, { ...parsed.values, socket }, around);
+  return commands[name](command.positionals, command.options, around);
 }
 
-function parse<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw new BerthError('USAGE', messageOf(error), { cause: error });
-  }
+async function sourcesOf(argv: readonly string[]): Promise<Sources> {
+  const { EVERY_TABLE } = await import('./ops/programs.ts');
+  return { argv, env: process.env, others: EVERY_TABLE };
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return 0;
 }
 
 async function main(argv: readonly string[]): Promise<number> {

@@ -1,11 +1,13 @@
 /** The text of --help, made from the table of options so that it cannot say anything else. */
-import { flagOf, type Option, type OptionTable, variableOf } from './optiontable.ts';
+import { flagOf, type Option, type OptionTable, settingsOf, variableOf } from './optiontable.ts';
 
 const WIDTH = 96;
 const COLUMN = 6;
 
 export function helpText(command: string, about: string, table: OptionTable): string {
   const options = Object.entries(table).map(([key, option]) => optionHelp(key, option));
+  const all = settingsOf(table).length === Object.keys(table).length;
+  const everyOption = all ? 'Every option' : 'Every option that has a variable above';
   return [
     `Usage: berth ${command} [options]\n`,
     `${wrap(about, 0)}\n`,
@@ -13,7 +15,7 @@ export function helpText(command: string, about: string, table: OptionTable): st
     ...options,
     `  -h, --help\n${wrap('Prints this text.', COLUMN)}\n`,
     wrap(
-      'Every option can be set by its flag, its environment variable, or its key in the file given with --config (--node-name is nodeName there). The first of these that is set counts.',
+      `${everyOption} can be set by its flag, its environment variable, or its key in the file given with --config (--node-name is nodeName there). The first of these that is set counts.`,
       0,
     ),
     '',
@@ -21,12 +23,13 @@ export function helpText(command: string, about: string, table: OptionTable): st
 }
 
 function optionHelp(key: string, option: Option): string {
-  const flag = `--${flagOf(key, option)}`;
+  const flag = `${option.short === undefined ? '' : `-${option.short}, `}--${flagOf(key, option)}`;
   const head = option.type === 'boolean' ? flag : `${flag}=${option.value}`;
-  const facts = [variableOf(key, option)];
+  const facts = option.flagOnly ? [] : [variableOf(key, option)];
   if (option.default) facts.push(`default: ${option.default}`);
   if (option.required) facts.push('required');
-  return `  ${head} [${facts.join('; ')}]\n${wrap(option.help, COLUMN)}\n`;
+  const told = facts.length === 0 ? '' : ` [${facts.join('; ')}]`;
+  return `  ${head}${told}\n${wrap(option.help, COLUMN)}\n`;
 }
 
 /** Lines of at most WIDTH columns, each indented. */

@@ -13,6 +13,7 @@ import {
   type OptionTable,
   type ReadOptions,
   type Sources,
+  settingsOf,
   type Values,
   variableOf,
 } from './optiontable.ts';
@@ -27,12 +28,13 @@ interface Given {
 
 /** Reads every option of the table. Throws CONFIG_INVALID for the first thing that is wrong. */
 export function readOptions<const Table extends OptionTable>(table: Table, sources: Sources): ReadOptions<Table> {
-  const flags = readFlags(table, sources.argv);
-  if (flags === 'help') return { kind: 'help' };
+  const line = readLine(table, sources);
+  if (line === 'help') return { kind: 'help' };
+  const { flags, positionals } = line;
   const variables = readVariables(table, sources);
   const path = flags.get('config') ?? variables.get('config');
   const file =
-    path === undefined ? new Map<string, Given>() : readFile(table, convert(table, 'config', path) as string);
+    path === undefined ? new Map<string, Given>() : readFile(table, sources, convert(table, 'config', path) as string);
   const values: Record<string, unknown> = {};
   const origins = new Map<keyof Table, string>();
   for (const [key, option] of Object.entries(table)) {
@@ -41,7 +43,7 @@ export function readOptions<const Table extends OptionTable>(table: Table, sourc
     else if (option.required) throw invalid(`--${flagOf(key, option)} is required: ${option.help}`);
     values[key] = convert(table, key, given ?? fallback(key, option));
   }
-  return { kind: 'values', values: values as Values<Table>, origins };
+  return { kind: 'values', values: values as Values<Table>, origins, positionals };
 }
 
 function fallback(key: string, option: Option): Given | undefined {
@@ -50,22 +52,28 @@ function fallback(key: string, option: Option): Given | undefined {
     : { where: `the default of --${flagOf(key, option)}`, value: [option.default], file: false };
 }
 
-function readFlags(table: OptionTable, argv: readonly string[]): Map<string, Given> | 'help' {
+interface Line {
+  readonly flags: ReadonlyMap<string, Given>;
+  readonly positionals: readonly string[];
+}
+
+function readLine(table: OptionTable, { argv, positionals: allowed = false }: Sources): Line | 'help' {
   const keys = new Map(Object.entries(table).map(([key, option]) => [flagOf(key, option), key]));
-  const options = Object.fromEntries(
-    [...keys].map(([flag, key]) => [flag, { type: table[key]?.type === 'boolean' ? 'boolean' : 'string' } as const]),
-  );
-  const { tokens } = parseArgs({
+  const options = Object.entries(table).map(([key, { type, short, ...option }]) => {
+    const kind = type === 'boolean' ? 'boolean' : 'string';
+    return [flagOf(key, { type, ...option } as Option), { type: kind, ...(short && { short }) }] as const;
+  });
+  const { tokens, positionals } = parseArgs({
     args: [...argv],
-    options: { ...options, help: { type: 'boolean', short: 'h' } },
+    options: { ...Object.fromEntries(options), help: { type: 'boolean', short: 'h' } },
     strict: false,
     allowPositionals: true,
     tokens: true,
   });
   if (tokens.some((token) => token.kind === 'option' && token.name === 'help')) return 'help';
-  const given = new Map<string, Given>();
+  const flags = new Map<string, Given>();
   for (const token of tokens) {
-    if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'option-terminator' || (token.kind === 'positional' && allowed)) continue;
     if (token.kind === 'positional') throw invalid(`unexpected argument ${quoted(token.value)}: options begin with --`);
     const key = keys.get(token.name);
     if (key === undefined) {
@@ -76,26 +84,27 @@ function readFlags(table: OptionTable, argv: readonly string[]): Map<string, Giv
     if (value === undefined || (value.startsWith('-') && token.inlineValue === false)) {
       throw invalid(`${token.rawName} needs a value: ${token.rawName}=${table[key]?.value}`);
     }
-    const before = given.get(key)?.value;
+    const before = flags.get(key)?.value;
     // A list grows with every flag; of anything else the last one counts, so that a wrapper's flags can be overridden.
     const all = table[key]?.type === 'list' && Array.isArray(before) ? [...before, value] : [value];
-    given.set(key, { where: token.rawName, value: all, file: false });
+    flags.set(key, { where: token.rawName, value: all, file: false });
   }
-  return given;
+  return { flags, positionals };
 }
 
 /** What Kubernetes adds to every container for a Service that is called berth-… ("service links"). */
 const SERVICE_LINK =
   /^BERTH(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
 
-function readVariables(table: OptionTable, { env, foreignVariables = [] }: Sources): Map<string, Given> {
-  const keys = new Map(Object.entries(table).map(([key, option]) => [variableOf(key, option), key]));
+function readVariables(table: OptionTable, { env, others = [] }: Sources): Map<string, Given> {
+  const keys = new Map(settingsOf(table).map(([key, option]) => [variableOf(key, option), key]));
+  const foreign = new Set(others.flatMap(settingsOf).map(([key, option]) => variableOf(key, option)));
   const given = new Map<string, Given>();
   for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith('BERTH_') || foreignVariables.includes(name)) continue;
+    if (!name.startsWith('BERTH_')) continue;
     const key = keys.get(name);
     if (key === undefined) {
-      if (SERVICE_LINK.test(name)) continue;
+      if (foreign.has(name) || SERVICE_LINK.test(name)) continue;
       throw invalid(`unknown environment variable ${name}${hint(name, [...keys.keys()])}; see --help`);
     }
     // A template that leaves a variable empty means that it is not set.
@@ -104,15 +113,20 @@ function readVariables(table: OptionTable, { env, foreignVariables = [] }: Sourc
   return given;
 }
 
-function readFile(table: OptionTable, path: string): Map<string, Given> {
-  const content = parseConfig(readConfigText(path), path);
-  refuseUnknownKeys(
-    content,
-    Object.keys(table).filter((key) => key !== 'config'),
-    path,
-  );
-  const entries = Object.entries(content).filter(([, value]) => value !== null);
-  return new Map(entries.map(([key, value]) => [key, { where: `${key} in ${path}`, value, file: true }]));
+function readFile(table: OptionTable, { others = [] }: Sources, path: string): Map<string, Given> {
+  const own = keysOf(table);
+  const foreign = others.flatMap(keysOf).filter((key) => !own.includes(key));
+  const entries = Object.entries(parseConfig(readConfigText(path), path)).filter(([key]) => !foreign.includes(key));
+  refuseUnknownKeys(Object.fromEntries(entries), own, path);
+  const given = entries.filter(([, value]) => value !== null);
+  return new Map(given.map(([key, value]) => [key, { where: `${key} in ${path}`, value, file: true }]));
+}
+
+/** A file must not lead to another one. */
+function keysOf(table: OptionTable): readonly string[] {
+  return settingsOf(table)
+    .map(([key]) => key)
+    .filter((key) => key !== 'config');
 }
 
 function convert(table: OptionTable, key: string, given: Given | undefined): unknown {

@@ -16,6 +16,10 @@ interface Described {
   readonly required?: true;
   /** The flag without its dashes, where it is not the key in kebab-case. */
   readonly flag?: string;
+  /** A letter: `-n` for `--namespace`. */
+  readonly short?: string;
+  /** What one call is asked, and no setting: it has neither variable nor key. */
+  readonly flagOnly?: true;
 }
 
 /** One option whose value is a T. `fromFile` reads what stands in the file where that is not plain text or a plain list. */
@@ -44,8 +48,10 @@ export interface Sources {
   /** The arguments behind the command's name. */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Variables of the other programs: known, and not for this one. */
-  readonly foreignVariables?: readonly string[];
+  /** Options of the other programs, which read the same environment and file: known, and not for this one. */
+  readonly others?: readonly OptionTable[];
+  /** Whether something may stand behind the command's name besides options; no unless given. */
+  readonly positionals?: boolean;
 }
 
 /** Where an option was set, as messages name it: `--pods`, `BERTH_PODS`, `pods in /etc/berth/agent.yaml`. */
@@ -53,7 +59,12 @@ export type Origins<Table> = ReadonlyMap<keyof Table, string>;
 
 export type ReadOptions<Table> =
   | { readonly kind: 'help' }
-  | { readonly kind: 'values'; readonly values: Values<Table>; readonly origins: Origins<Table> };
+  | {
+      readonly kind: 'values';
+      readonly values: Values<Table>;
+      readonly origins: Origins<Table>;
+      readonly positionals: readonly string[];
+    };
 
 export function flagOf(key: string, option: Option): string {
   return option.flag ?? key.replaceAll(/[A-Z]+/g, (capitals) => `-${capitals.toLowerCase()}`);
@@ -61,4 +72,9 @@ export function flagOf(key: string, option: Option): string {
 
 export function variableOf(key: string, option: Option): string {
   return `BERTH_${flagOf(key, option).replaceAll('-', '_').toUpperCase()}`;
+}
+
+/** The keys and options that the environment and the file may set. */
+export function settingsOf(table: OptionTable): readonly (readonly [key: string, option: Option])[] {
+  return Object.entries(table).filter(([, option]) => !option.flagOnly);
 }

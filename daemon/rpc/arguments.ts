@@ -1,74 +1,22 @@
-/** The arguments of `berth get`, `list` and `watch`: their table, and what they mean. Throws USAGE, with the remedy. */
+/** What the arguments of `berth get`, `list` and `watch` mean. Throws USAGE, with the remedy. */
 import { BerthError } from '../core/errors.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
 import { quoted } from '../core/text.ts';
 import type { Protocol } from '../core/vocabulary.ts';
 import type { PodQuestion } from './client.ts';
-import { FORMATS, type Format } from './render.ts';
+import type { Format } from './render.ts';
 
-export const DEFAULT_SOCKET = '/run/berth/agent.sock';
-
-/** For `parseArgs` of node:util. */
-export const GET_OPTIONS = {
-  namespace: { type: 'string', short: 'n' },
-  output: { type: 'string', short: 'o' },
-  socket: { type: 'string' },
-} as const;
-export const LIST_OPTIONS = {
-  ...GET_OPTIONS,
-  pod: { type: 'string' },
-  node: { type: 'string' },
-  pool: { type: 'string' },
-  protocol: { type: 'string' },
-  'host-port': { type: 'string' },
-} as const;
-export const WATCH_OPTIONS = LIST_OPTIONS;
-
-/** The name of the value and a sentence, for --help. */
-const HELP: Readonly<Record<keyof typeof LIST_OPTIONS, readonly [value: string, text: string]>> = {
-  namespace: ['NAME', 'Only pods of this namespace; berth get takes "default" unless told otherwise.'],
-  output: ['FORMAT', 'table, which is the default, wide, json or yaml.'],
-  socket: ['PATH', `Unix socket of the agent. Default: ${DEFAULT_SOCKET}`],
-  pod: ['NAME', 'Only pods of this name.'],
-  node: ['NAME', 'Only mappings of this node.'],
-  pool: ['NAME', 'Only mappings from this pool.'],
-  protocol: ['PROTOCOL', 'Only tcp, udp or sctp.'],
-  'host-port': ['NUMBER', 'Only the mappings that have this host port, alone or in a block.'],
-};
-
-const COMMANDS = {
-  get: {
-    usage: 'NAMESPACE/POD [PORT[/PROTOCOL]]',
-    about: 'Tells where a pod can be reached. PORT is the name of a port, or the number of a container port.',
-    options: GET_OPTIONS,
-  },
-  list: { usage: '', about: 'Lists the live mappings that meet every condition.', options: LIST_OPTIONS },
-  watch: {
-    usage: '',
-    about: 'Lists the live mappings that meet every condition, then every change, also across restarts of the agent.',
-    options: WATCH_OPTIONS,
-  },
-} as const;
-
-/** The text of --help. */
-export function clientHelp(name: keyof typeof COMMANDS): string {
-  const { usage, about, options } = COMMANDS[name];
-  const lines = Object.entries(options).map(([key, option]) => {
-    const [value, text] = HELP[key as keyof typeof HELP];
-    const short = 'short' in option ? `-${option.short}, ` : '';
-    return `  ${short}--${key}=${value}\n      ${text}\n`;
-  });
-  return [
-    `Usage: berth ${name} ${usage}${usage && ' '}[options]\n\n${about}\n\nOptions:\n`,
-    ...lines,
-    '  -h, --help\n      Prints this text.\n',
-    '\nEnds with 0, 1 for a failure, 2 for a wrong command line',
-    name === 'get' ? ', 3 when the pod has no such mapping that is live.\n' : '.\n',
-  ].join('');
+/** How an answer is looked for and shown, as texts where they may be wrong. */
+export interface ClientArguments {
+  readonly socket: string;
+  readonly output: Format;
+  readonly namespace?: string | undefined;
+  readonly pod?: string | undefined;
+  readonly node?: string | undefined;
+  readonly pool?: string | undefined;
+  readonly protocol?: string | undefined;
+  readonly hostPort?: string | undefined;
 }
-
-export type GetOptions = { readonly [K in keyof typeof GET_OPTIONS]?: string | undefined };
-export type ListOptions = { readonly [K in keyof typeof LIST_OPTIONS]?: string | undefined };
 
 /** What `berth get` is asked for. */
 export interface Target {
@@ -104,9 +52,8 @@ function readPod(text: string, namespace: string | undefined): PodQuestion {
   return { namespace: named ?? namespace ?? 'default', pod };
 }
 
-export function readFilter(options: ListOptions): MappingFilter {
-  const { namespace, pod, node, pool, protocol } = options;
-  const port = options['host-port'];
+export function readFilter(options: ClientArguments): MappingFilter {
+  const { namespace, pod, node, pool, protocol, hostPort: port } = options;
   return present({
     namespace,
     pod,
@@ -115,12 +62,6 @@ export function readFilter(options: ListOptions): MappingFilter {
     protocol: protocol === undefined ? undefined : readProtocol(protocol),
     hostPort: port === undefined ? undefined : readNumber('--host-port', port),
   });
-}
-
-export function readFormat(text = 'table'): Format {
-  const format = FORMATS.find((known) => known === text);
-  if (format === undefined) throw usage(`--output: ${quoted(text)} is none of ${FORMATS.join(', ')}`);
-  return format;
 }
 
 export function refuseArguments([first]: readonly string[]): void {

@@ -6,15 +6,7 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { BerthError, messageOf } from '../core/errors.ts';
 import { quoted } from '../core/text.ts';
-import {
-  DEFAULT_SOCKET,
-  type GetOptions,
-  type ListOptions,
-  readFilter,
-  readFormat,
-  readTarget,
-  refuseArguments,
-} from './arguments.ts';
+import { type ClientArguments, readFilter, readTarget, refuseArguments } from './arguments.ts';
 import { type Answer, MappingClient } from './client.ts';
 import type { FreshnessView } from './convert.ts';
 import { follow } from './follow.ts';
@@ -38,15 +30,14 @@ export interface Surroundings {
  * `berth get NAMESPACE/POD [PORT[/PROTOCOL]]`: where this pod can be reached; PORT is a port's name or the number of a
  * container port. `found`, or `notFound` when it has no such mapping that is live.
  */
-export function get(positionals: readonly string[], options: GetOptions, around: Surroundings): Promise<ExitCode> {
+export function get(positionals: readonly string[], options: ClientArguments, around: Surroundings): Promise<ExitCode> {
   return run(around, async (signal) => {
     const { question, containerPort, port } = readTarget(positionals, options.namespace);
-    const format = readFormat(options.output);
-    using client = new MappingClient(options.socket ?? DEFAULT_SOCKET);
+    using client = new MappingClient(options.socket);
     const { mappings, freshness } = await client.get(question, signal);
     const found = mappings.filter((mapping) => containerPort === undefined || mapping.containerPort === containerPort);
     warnIncomplete(freshness, around.stderr);
-    await print(around.stdout, renderAnswer({ mappings: found, freshness }, format, around.now()), signal);
+    await print(around.stdout, renderAnswer({ mappings: found, freshness }, options.output, around.now()), signal);
     if (found.length > 0) return EXIT.found;
     const what = port === undefined ? 'no port' : `no port ${quoted(port)}`;
     const pod = `${quoted(question.pod)} in namespace ${quoted(question.namespace)}`;
@@ -57,30 +48,37 @@ export function get(positionals: readonly string[], options: GetOptions, around:
 }
 
 /** `berth list`: every mapping that matches. `found` also when none does, as an empty list is an answer. */
-export function list(positionals: readonly string[], options: ListOptions, around: Surroundings): Promise<ExitCode> {
+export function list(
+  positionals: readonly string[],
+  options: ClientArguments,
+  around: Surroundings,
+): Promise<ExitCode> {
   return run(around, async (signal) => {
     refuseArguments(positionals);
     const filter = readFilter(options);
-    const format = readFormat(options.output);
-    using client = new MappingClient(options.socket ?? DEFAULT_SOCKET);
+    using client = new MappingClient(options.socket);
     const pages: Answer[] = [];
     for await (const page of client.list(filter, signal)) pages.push(page);
     const freshness = pages.at(-1)?.freshness ?? { nodesHeard: 0, nodesKnown: 0 };
     const mappings = pages.flatMap((page) => page.mappings);
     warnIncomplete(freshness, around.stderr);
-    await print(around.stdout, renderAnswer({ mappings, freshness }, format, around.now()), signal);
+    await print(around.stdout, renderAnswer({ mappings, freshness }, options.output, around.now()), signal);
     if (mappings.length === 0) around.stderr.write('berth: no live mapping matches\n');
     return EXIT.found;
   });
 }
 
 /** `berth watch`: the mappings that match, then every change, through restarts of the agent, until the signal aborts. */
-export function watch(positionals: readonly string[], options: ListOptions, around: Surroundings): Promise<ExitCode> {
+export function watch(
+  positionals: readonly string[],
+  options: ClientArguments,
+  around: Surroundings,
+): Promise<ExitCode> {
   return run(around, async (signal) => {
     refuseArguments(positionals);
     const filter = readFilter(options);
-    const render = watchRenderer(readFormat(options.output), around.now);
-    const connect = () => new MappingClient(options.socket ?? DEFAULT_SOCKET);
+    const render = watchRenderer(options.output, around.now);
+    const connect = () => new MappingClient(options.socket);
     let lost = false;
     for await (const event of follow({ connect, filter, signal })) {
       if (event.kind === 'lost') {

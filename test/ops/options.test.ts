@@ -4,15 +4,15 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type AgentOptions, readAgentOptions } from '../../daemon/ops/agentoptions.ts';
 import { readOptions } from '../../daemon/ops/options.ts';
-import { flagOf, type OptionTable, variableOf } from '../../daemon/ops/optiontable.ts';
-import { duration, integer, nodeName, truth } from '../../daemon/ops/values.ts';
+import { flagOf, type OptionTable, type Sources, type Values, variableOf } from '../../daemon/ops/optiontable.ts';
+import { duration, integer, nodeName, oneOf, truth } from '../../daemon/ops/values.ts';
 
 const HOST = 'Node-7';
 
 interface Given {
   readonly argv?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  readonly foreignVariables?: readonly string[];
+  readonly others?: readonly OptionTable[];
 }
 
 function read({ argv = ['--pods=dir:/pods'], ...rest }: Given): AgentOptions {
@@ -321,9 +321,31 @@ test('what Kubernetes adds for a Service called berth-something is no unknown va
   t.is(read({ env }).logLevel, 'info');
 });
 
-test('variables of the other programs are ignored, those of other people too', (t) => {
-  t.is(read({ env: { BERTH_SERVER: 'x', PATH: '/bin' }, foreignVariables: ['BERTH_SERVER'] }).logLevel, 'info');
+const OTHER = {
+  output: { type: 'string', value: 'FORMAT', parse: oneOf(['table']), help: 'How it looks.' },
+  pod: { type: 'string', value: 'NAME', parse: String, flagOnly: true, help: 'Which pod.' },
+} as const satisfies OptionTable;
+
+test('variables and keys of the other programs are ignored, whatever they say; those of other people too', (t) => {
+  const path = fileOf(t, 'output: [nonsense]\nlogLevel: warn');
+  const env = { BERTH_OUTPUT: 'nonsense', BERTH_CONFIG: path, PATH: '/bin' };
+  t.is(read({ env, others: [OTHER] }).logLevel, 'warn');
 });
+
+test('what no program knows stays an error, and so does a question of one call that stands among the settings', (t) => {
+  refused(t, { env: { BERTH_OUTPTU: 'json' }, others: [OTHER] }, /^unknown environment variable BERTH_OUTPTU/);
+  refused(t, { env: { BERTH_POD: 'x' }, others: [OTHER] }, /^unknown environment variable BERTH_POD \(did you mean/);
+  const pod = fileOf(t, 'pod: x');
+  refused(t, { env: { BERTH_CONFIG: pod }, others: [OTHER] }, /the key pod is not known \(did you mean pods\?\)/);
+  const own = readTable(OTHER, { argv: ['--pod=x'], env: {} });
+  t.deepEqual(own, { output: undefined, pod: 'x' });
+  t.throws(() => readTable(OTHER, { argv: [], env: { BERTH_POD: 'x' } }), { message: /^unknown environment variable/ });
+});
+
+function readTable<const Table extends OptionTable>(table: Table, sources: Sources): Values<Table> | undefined {
+  const found = readOptions(table, sources);
+  return found.kind === 'values' ? found.values : undefined;
+}
 
 const TABLE = {
   fast: { type: 'boolean', value: '', default: 'false', parse: truth, help: 'Is fast.' },

@@ -1,0 +1,10 @@
+/**
+ * The options of every program. They share one environment and one file, so that each knows, and passes over, what is
+ * meant for another; what is meant for none of them stays an error.
+ */
+import { agentTable } from './agentoptions.ts';
+import { CLIENT_TABLE } from './clientoptions.ts';
+import type { OptionTable } from './optiontable.ts';
+
+/** Those of `berth doctor` are the agent's, and `output`. */
+export const EVERY_TABLE: readonly OptionTable[] = [agentTable(''), CLIENT_TABLE];
