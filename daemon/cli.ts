@@ -86,6 +86,10 @@ function print(text: string): number {
 
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
+  const stop = new AbortController();
+  // A reader that goes away (`berth watch | head`) ends the command; without a listener it would be an uncaught EPIPE.
+  process.stdout.on('error', () => stop.abort());
+  process.stderr.on('error', () => {});
   if (name === '--version' || name === 'version') {
     process.stdout.write(`${VERSION}\n`);
     return 0;
@@ -99,7 +103,6 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`berth: there is no command ${JSON.stringify(name)}; berth --help lists them\n`);
     return USAGE;
   }
-  const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   try {
     return await command.run(rest, stop.signal);

@@ -20,7 +20,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 export interface Surroundings {
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** Ends the command: Ctrl-C. */
+  /** Ends the command: Ctrl-C, or nobody reads what it writes to `stdout`. */
   readonly signal: AbortSignal;
   /** ms since the epoch, for ages. */
   readonly now: () => number;
@@ -74,7 +74,7 @@ export function watch(
   options: ClientArguments,
   around: Surroundings,
 ): Promise<ExitCode> {
-  return run(around, async (signal) => {
+  const body = async (signal: AbortSignal) => {
     refuseArguments(positionals);
     const filter = readFilter(options);
     const render = watchRenderer(options.output, around.now);
@@ -93,19 +93,20 @@ export function watch(
       await print(around.stdout, render(event), signal);
     }
     return EXIT.found;
-  });
+  };
+  return run(around, body, EXIT.found);
 }
 
-/** `error` for whatever is thrown, with its message; `usage` when the command line is wrong. Quiet when interrupted. */
-async function run(around: Surroundings, body: (signal: AbortSignal) => Promise<ExitCode>): Promise<ExitCode> {
-  // Without a listener a reader that goes away (`berth watch | head`) would be an uncaught EPIPE.
-  const broken = new AbortController();
-  around.stdout.on('error', () => broken.abort());
-  const signal = AbortSignal.any([around.signal, broken.signal]);
+/** `error` for whatever is thrown, with its message; `usage` when the command line is wrong; `interrupted`, quietly, when that is why. */
+async function run(
+  around: Surroundings,
+  body: (signal: AbortSignal) => Promise<ExitCode>,
+  interrupted: ExitCode = EXIT.error,
+): Promise<ExitCode> {
   try {
-    return await body(signal);
+    return await body(around.signal);
   } catch (error) {
-    if (signal.aborted) return EXIT.error;
+    if (around.signal.aborted) return interrupted;
     around.stderr.write(`berth: ${messageOf(error)}\n`);
     return error instanceof BerthError && error.code === 'USAGE' ? EXIT.usage : EXIT.error;
   }

@@ -162,17 +162,6 @@ test('berth watch -o json is one object a line', async (t) => {
   await code;
 });
 
-test('a reader that goes away ends berth watch quietly', async (t) => {
-  const { registry, socketPath } = await fixture(t);
-  const { stdout, stderr, around } = surroundings();
-  const code = watch([], { socket: socketPath, output: 'json' }, around);
-  await readUntil(stdout, 'synced');
-  stdout.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
-  registry.set(NODE, mapping('cart-0'), NOW);
-  t.is(await code, EXIT.found);
-  t.is(stderr.read(), null);
-});
-
 test('a reader that is slow slows berth watch down instead of filling its memory', async (t) => {
   const { registry, socketPath } = await fixture(t);
   const { stdout, abort, around } = surroundings();
