@@ -18,6 +18,7 @@ export class Health implements Recorder {
   #why = 'starting';
   #holdsLock = false;
   #lastPass: number | undefined;
+  /** Since the last pass that came to its end: what failed before does not keep the next one from ending. */
   readonly #failing = new Set<string>();
 
   /** `fullPassIntervalMs`: how often a pass is to be expected at least. */
@@ -38,7 +39,9 @@ export class Health implements Recorder {
   record(event: AgentEvent): void {
     if (event.kind === 'failure') this.#failing.add(event.operation);
     if (event.kind === 'recovered') this.#failing.delete(event.operation);
-    if (event.kind === 'pass' && (event.full || this.#lastPass !== undefined)) this.#lastPass = this.#clock.monotonic();
+    if (event.kind !== 'pass') return;
+    this.#failing.clear();
+    if (event.full || this.#lastPass !== undefined) this.#lastPass = this.#clock.monotonic();
   }
 
   live(): Verdict {

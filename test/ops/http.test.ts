@@ -205,3 +205,13 @@ test('the agent is alive however long it waits for its first pass, and then as l
   health.record({ kind: 'pass', full: false, ms: 1 });
   t.true(health.live().ok);
 });
+
+test('what failed before the last pass is no reason why the next one does not end', (t) => {
+  const clock = new HandClock();
+  const health = new Health(clock, 60_000);
+  health.lockTaken();
+  health.record({ kind: 'failure', operation: 'pods', error: new Error('a manifest is bad') });
+  health.record({ kind: 'pass', full: true, ms: 1 });
+  clock.now += 200_000;
+  t.deepEqual(health.live(), { ok: false, text: 'the last pass ended 200 s ago' });
+});
