@@ -46,6 +46,19 @@ export function deviceByIndex(socket: NetlinkSocket, index: number): Device {
   return read(socket, new AttributeWriter(ifinfomsg(0, index)));
 }
 
+/**
+ * The index of every device and whether `route_localnet` is set there. One dump costs a tenth of a question for each device.
+ * `complete` is false when a change overtook the dump: devices may be missing. Throws NETLINK_FAILED.
+ */
+export function routeLocalnets(socket: NetlinkSocket): { readonly found: Map<number, boolean>; complete: boolean } {
+  const request = new AttributeWriter(ifinfomsg(0, 0)).u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  const found = new Map<number, boolean>();
+  const interrupted = socket.look(RTM_GETLINK, request.body(), ({ body }) =>
+    found.set(body.readInt32LE(4), isRouteLocalnet(body)),
+  );
+  return { found, complete: !interrupted };
+}
+
 function read(socket: NetlinkSocket, request: AttributeWriter): Device {
   const { body } = socket.get(RTM_GETLINK, request.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS).body());
   const info = attribute(body, IFLA_LINKINFO, IFINFOMSG) ?? NOTHING;

@@ -9,7 +9,7 @@ import { isErrno } from '../native/errno.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from '../native/netlink.ts';
 import type { Network, PodRoute } from '../reconcile/ports.ts';
 import { assignedAddresses } from './addresses.ts';
-import { type Device, deviceByIndex, deviceByName, setHairpin, setRouteLocalnet } from './devices.ts';
+import { type Device, deviceByIndex, deviceByName, routeLocalnets, setHairpin, setRouteLocalnet } from './devices.ts';
 import { watchEvents } from './events.ts';
 import { deviceToward, neighbourMac, portOfMac, resolveNeighbour } from './routes.ts';
 
@@ -23,8 +23,6 @@ export const VIRTUAL_DEVICES: readonly string[] = ['kube-ipvs0', 'nodelocaldns']
 const POD_KINDS: ReadonlySet<string> = new Set(['veth', 'bridge', 'netkit', 'openvswitch', 'tun']);
 
 const LOOK_EVERY_MS = 1000;
-/** So many opened devices are looked at each time, in turn. */
-const LOOKS = 4;
 
 export interface NetworkOptions {
   /** Devices whose addresses are left out. Default: VIRTUAL_DEVICES. */
@@ -37,8 +35,8 @@ export class NodeNetwork implements Network, Disposable {
   readonly #socket = NetlinkSocket.open(NETLINK_ROUTE);
   readonly #excluded: ReadonlySet<string>;
   readonly #ranges: readonly Cidr[] | undefined;
-  /** Devices whose `route_localnet` was seen or set, the one that was looked at last at the end. */
-  readonly #open = new Set<string>();
+  /** Indexes of the devices whose `route_localnet` was seen or set. */
+  readonly #open = new Set<number>();
 
   /** Throws SYSCALL_FAILED. */
   constructor({ excludedDevices = VIRTUAL_DEVICES, hostAddresses }: NetworkOptions = {}) {
@@ -77,7 +75,7 @@ export class NodeNetwork implements Network, Disposable {
   openLoopback(name: string): boolean {
     const device = deviceByName(this.#socket, name);
     if (!device.routeLocalnet) setRouteLocalnet(this.#socket, device);
-    this.#open.add(name);
+    this.#open.add(device.index);
     return !device.routeLocalnet;
   }
 
@@ -114,21 +112,24 @@ export class NodeNetwork implements Network, Disposable {
   }
 
   /**
-   * Another program has reset `route_localnet` of a device that was opened: no netlink group tells of that. Also true when a
-   * device cannot be read: the pass that follows says why.
+   * Another program has reset `route_localnet` of a device that was opened: no netlink group tells of that. Also true when the
+   * devices cannot be read: the pass that follows says why. True once: until the pass opens them again they are not looked at.
    */
   #anyClosed(): boolean {
-    for (const name of [...this.#open].slice(0, LOOKS)) {
-      this.#open.delete(name);
-      try {
-        const device = this.#find(() => deviceByName(this.#socket, name));
-        if (device?.routeLocalnet === false) return true;
-        if (device !== undefined) this.#open.add(name);
-      } catch {
-        return true;
+    if (this.#open.size === 0) return false;
+    let closed = false;
+    try {
+      const { found, complete } = routeLocalnets(this.#socket);
+      for (const index of this.#open) {
+        const open = found.get(index);
+        if (open === false || (open === undefined && complete)) this.#open.delete(index);
+        closed ||= open === false;
       }
+    } catch {
+      this.#open.clear();
+      closed = true;
     }
-    return false;
+    return closed;
   }
 
   /** The device, undefined when it vanished meanwhile. */

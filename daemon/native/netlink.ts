@@ -95,6 +95,14 @@ export class NetlinkSocket implements Disposable, AsyncDisposable {
     throw inconsistent(type);
   }
 
+  /**
+   * Shows each message of a dump to `visit`, whose `body` is valid only during the visit: half the cost of `dump`. Returns true
+   * when the kernel says that the dump is not consistent. Throws NETLINK_FAILED.
+   */
+  look(type: number, body: Uint8Array, visit: (message: NetlinkMessage) => void): boolean {
+    return this.#ask(type, NLM_F_DUMP, body, visit);
+  }
+
   /** `dump` with every system call on a worker thread. Rejects with NETLINK_FAILED. */
   async dumpAsync(type: number, body: Uint8Array): Promise<readonly NetlinkMessage[]> {
     for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
@@ -217,16 +225,19 @@ export class NetlinkSocket implements Disposable, AsyncDisposable {
   }
 
   #run(type: number, flags: number, body: Uint8Array): { messages: NetlinkMessage[]; interrupted: boolean } {
+    const messages: NetlinkMessage[] = [];
+    const interrupted = this.#ask(type, flags, body, ({ type, body }) =>
+      messages.push({ type, body: Buffer.from(body) }),
+    );
+    return { messages, interrupted };
+  }
+
+  #ask(type: number, flags: number, body: Uint8Array, visit: (message: NetlinkMessage) => void): boolean {
     const request = this.#frame(type, flags, body);
     const answer = new Answer(this.#sequence, flags === 0);
-    const messages: NetlinkMessage[] = [];
     send(this.#fd, request);
-    while (!answer.complete) {
-      answer.read(this.#buffer, recv(this.#fd, this.#buffer), ({ type, body }) =>
-        messages.push({ type, body: Buffer.from(body) }),
-      );
-    }
-    return { messages, interrupted: answer.interrupted };
+    while (!answer.complete) answer.read(this.#buffer, recv(this.#fd, this.#buffer), visit);
+    return answer.interrupted;
   }
 
   #frame(type: number, flags: number, body: Uint8Array): Buffer {

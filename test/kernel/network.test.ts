@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { parseCidr } from '../../daemon/core/address.ts';
@@ -132,6 +133,31 @@ test.serial(
     t.is(descriptors(), before);
   },
 );
+
+test.serial('I3: of many opened devices each that another program resets is told of within a second', async (t) => {
+  const pairs = 125;
+  using node = Namespace.create('node');
+  const batch = Array.from({ length: pairs }, (_, index) => `link add a${index} type veth peer name b${index}`);
+  node.run('ip', ['-batch', '-'], batch.join('\n'));
+  const devices = batch.flatMap((_, index) => [`a${index}`, `b${index}`]);
+  using network = node.enter(() => new NodeNetwork());
+  for (const device of devices) network.openLoopback(device);
+  const end = new AbortController();
+  t.teardown(() => end.abort());
+  const count = watched(node, network, end.signal);
+  for (const device of [devices.at(-1), devices.at(0), devices.at(100)] as string[]) {
+    // The kernel tells of what opened them.
+    await setTimeout(500);
+    const { calls } = count;
+    const began = performance.now();
+    node.sysctl(`net.ipv4.conf.${device}.route_localnet`, 0);
+    await until(() => count.calls > calls, `the reset of ${device} is told of`);
+    const ms = performance.now() - began;
+    // A look each second, and what this machine is late.
+    t.true(ms < 3_000, `${device}: ${Math.round(ms)} ms`);
+    t.true(network.openLoopback(device));
+  }
+});
 
 test('a pod’s route names the device that leads to it, and whether that is a bridge', (t) => {
   using node = Namespace.create('node');
