@@ -47,9 +47,11 @@ export async function runAgent(
   const registry = new MappingRegistry();
   let loop: Loop | undefined;
   const metrics = new AgentMetrics(VERSION, () => snapshot(loop, reserver));
-  const serving: Recorder & { start?: () => void } = {
+  const serving: Recorder & { start?: () => void; tidy?: () => void } = {
     record: (event) => {
-      if (event.kind === 'pass') serving.start?.();
+      if (event.kind !== 'pass') return;
+      serving.start?.();
+      if (event.full) serving.tidy?.();
     },
   };
   const recorder = fanOut([new LogRecorder(log, systemClock), metrics, health, serving]);
@@ -100,6 +102,7 @@ export async function runAgent(
       podsFailed: failed(recorder, 'pods'),
       publishFailed: failed(recorder, 'publish'),
     });
+    before.defer(() => pods.close());
     const world = wrap({
       clock: systemClock,
       random: Math.random,
@@ -132,6 +135,15 @@ export async function runAgent(
       serving: false,
     });
     before.defer(() => closing(served.closed));
+    // After each full pass, until it was known once which pods there are.
+    serving.tidy = () => {
+      const { tidy } = serving;
+      delete serving.tidy;
+      pods.tidy?.().catch((error: unknown) => {
+        failed(recorder, 'publish')(error);
+        if (tidy !== undefined) serving.tidy = tidy;
+      });
+    };
     serving.start = () => {
       served.setServing(true);
       delete serving.start;
@@ -147,7 +159,6 @@ export async function runAgent(
     }
     await loop.run(ends);
     log.info({ event: 'stopping', message: 'rules stay in place; the next agent adopts them' });
-    await pods.close();
   } finally {
     stop.abort();
   }

@@ -10,6 +10,8 @@ export interface PodAdapters {
   readonly publisher: Publisher;
   /** Of the node, for the nodeSelector of pools. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Removes what was written outside of pods for those that are gone. Rejects when it is not known which pods there are. */
+  tidy?(): Promise<void>;
   /** Writes what can still be written, within two seconds, and ends everything. */
   close(): Promise<void>;
 }
@@ -30,10 +32,12 @@ export async function openPods(options: AgentOptions, reports: PodReports): Prom
   }
   const clock = systemClock;
   const publisher = new DirectoryPublisher(pods.path, { clock, random: Math.random, onError: reports.publishFailed });
+  const source = new DirectorySource(pods.path, { clock });
   return {
-    source: new DirectorySource(pods.path, { clock }),
+    source,
     publisher,
     labels: options.nodeLabels,
+    tidy: () => publisher.forgetOthers(() => source.list()),
     close: () => publisher.flush(),
   };
 }

@@ -2,7 +2,7 @@
  * Makes the image without Docker and without the network, out of what is on this machine: the bundle, the Node that runs this,
  * and `nft` with its libraries.
  *
- *     node deploy/image.ts ARCHIVE        (npm run image; then: ctr -n k8s.io images import ARCHIVE)
+ *     npm run image -- ARCHIVE        (then: ctr -n k8s.io images import ARCHIVE)
  */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -41,7 +41,7 @@ export async function makeImage(archive: string): Promise<void> {
 if (import.meta.main) {
   const [archive] = process.argv.slice(2);
   if (archive === undefined) {
-    process.stderr.write('usage: node deploy/image.ts ARCHIVE\n');
+    process.stderr.write('usage: npm run image -- ARCHIVE\n');
     process.exitCode = 2;
   } else await makeImage(archive);
 }

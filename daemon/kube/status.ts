@@ -11,7 +11,16 @@ import { isDeepStrictEqual } from 'node:util';
 import { BerthError, messageOf } from '../core/errors.ts';
 import { type PodEvent, type PodRef, type PodResult, podLabel } from '../core/vocabulary.ts';
 import type { Clock, Publisher, Random } from '../reconcile/ports.ts';
-import { isBlank, MAX_EVENTS, mergeStatus, readStatus, removeStatus, statusPath, writeStatus } from './statusfile.ts';
+import {
+  isBlank,
+  MAX_EVENTS,
+  mergeStatus,
+  readStatus,
+  removeStatus,
+  statusPath,
+  statusPods,
+  writeStatus,
+} from './statusfile.ts';
 import { combined, supersedes, type Task, taskFor } from './statustask.ts';
 
 /** Files that are written at the same time: descriptors and the four threads of libuv are shared with the whole agent. */
@@ -82,6 +91,18 @@ export class DirectoryPublisher implements Publisher {
       task.events = [];
       task.gone = true;
     });
+  }
+
+  /**
+   * Forgets the pods that files tell of and that are not listed any more: those that ended while no agent ran, and that the next
+   * one never heard of. `list` is asked after the files were read, so that the file of a new pod stays. Rejects, having done
+   * nothing, when it is not known which pods there are.
+   */
+  async forgetOthers(list: () => Promise<readonly PodRef[]>): Promise<void> {
+    const told = await statusPods(this.#directory);
+    if (told.length === 0) return;
+    const uids = new Set((await list()).map(({ uid }) => uid));
+    for (const pod of told) if (!uids.has(pod.uid)) this.forget(pod);
   }
 
   /**

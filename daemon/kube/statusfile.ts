@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { CONDITION } from '../core/annotation.ts';
@@ -90,6 +90,25 @@ export async function readStatus(path: string): Promise<PodStatus | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/** The pods that files here were written for, each in the file that is its own; anything else that stands there is passed over. */
+export async function statusPods(directory: string): Promise<readonly PodRef[]> {
+  const pods: PodRef[] = [];
+  const path = join(directory, DIRECTORY);
+  const names = await readdir(path).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw error;
+  });
+  for (const name of names.filter((one) => one.endsWith('.json'))) {
+    // One that cannot be read is not known to be one of these.
+    const status = await readStatus(join(path, name)).catch(() => undefined);
+    if (status === undefined) continue;
+    const { namespace, pod, uid } = status;
+    if (!isNamespaceName(namespace) || !isPodName(pod)) continue;
+    if (statusPath(directory, { namespace, name: pod }) === join(path, name)) pods.push({ namespace, name: pod, uid });
+  }
+  return pods;
 }
 
 /**

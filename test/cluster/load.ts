@@ -1,8 +1,7 @@
 /**
  * Requests over HTTP, one after the other, each over a connection of its own, and every 100 ms one over a connection that stays open.
  * Ends with its standard input and then prints what came of it.
- *
- *     node test/cluster/load.ts ADDRESS PORT
+ * Arguments: ADDRESS PORT. The harness starts it.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

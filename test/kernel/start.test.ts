@@ -263,6 +263,21 @@ test.serial('without a directory of pods the agent waits, says why, and goes on 
   await site.until(async () => (await site.ready()).status === 200, 'the agent is ready');
 });
 
+test.serial('I7: a pod that had no port and ended while no agent ran leaves no status file behind', async (t) => {
+  await using site = new Site();
+  const agent = await site.run();
+  const bad = pod('bad', { annotations: { 'berth.dev/ports': '99999' } });
+  const stays = pod('stays', { annotations: { 'berth.dev/ports': '99999' } });
+  site.declare(bad, stays);
+  await site.refused(bad, 'InvalidPortRequest');
+  await site.refused(stays, 'InvalidPortRequest');
+  await agent.stop('SIGTERM');
+  site.withdraw(bad);
+  await site.run();
+  await site.until(() => site.told(bad) === undefined, 'the file of the pod that ended is gone');
+  t.not(site.told(stays), undefined);
+});
+
 const ENDINGS: readonly { readonly how: string; readonly signal: NodeJS.Signals; readonly code: number }[] = [
   { how: 'it is told to end', signal: 'SIGTERM', code: 0 },
   { how: 'an error ends it', signal: 'SIGUSR2', code: 1 },

@@ -370,6 +370,53 @@ test('a directory of status files that leads elsewhere is refused: nothing there
   t.true(errors.length >= 3);
 });
 
+test('I7: files of pods that ended while no agent ran are removed, and no other file', async (t) => {
+  const { scratch, clock, publisher, has, settled } = setUp();
+  using _ = scratch;
+  const long: PodRef = { namespace: 'n'.repeat(63), name: 'p'.repeat(253), uid: 'long' };
+  const pods = ['stays', 'ended', 'again'].map((name): PodRef => ({ namespace: 'shop', name, uid: `uid-${name}` }));
+  for (const pod of [...pods, long]) publisher.publish(pod, resultOf(20_000));
+  await settled();
+  const ended = readFileSync(scratch.join('.status/shop_ended.json'), 'utf8');
+  const foreign = {
+    'README.txt': 'keep',
+    'shop_half.json': '{',
+    'shop_other.json': '{"uid":"x"}',
+    // Well-formed, in a file that is not its own.
+    'shop_elsewhere.json': ended,
+    '..json': ended.replace('"shop"', '".."'),
+  };
+  for (const [name, text] of Object.entries(foreign)) writeFileSync(scratch.join('.status', name), text);
+
+  const next = new DirectoryPublisher(scratch.path, { clock, random: Math.random });
+  const born: PodRef = { namespace: 'shop', name: 'born', uid: 'uid-born' };
+  await next.forgetOthers(async () => {
+    // It is told of between the reading of the files and the answer.
+    next.publish(born, resultOf(20_001));
+    await next.flush();
+    return [pods[0] as PodRef, { ...(pods[2] as PodRef), uid: 'uid-new' }];
+  });
+  await next.flush();
+  t.deepEqual(
+    readdirSync(scratch.join('.status')).toSorted(),
+    ['shop_born.json', 'shop_stays.json', ...Object.keys(foreign)].toSorted(),
+  );
+  t.true(has('.status/shop_stays.json'));
+});
+
+test('as long as it is not known which pods there are, no file is removed', async (t) => {
+  const { scratch, publisher, has, settled } = setUp();
+  using _ = scratch;
+  publisher.publish(WEB, resultOf(20_000));
+  await settled();
+  await t.throwsAsync(
+    publisher.forgetOthers(() => Promise.reject(new Error('not known'))),
+    { message: 'not known' },
+  );
+  await settled();
+  t.true(has());
+});
+
 test('flush tries what failed once more, gives it up, and leaves no timer behind', async (t) => {
   const { scratch, clock, errors, publisher } = setUp();
   using _ = scratch;

@@ -1,7 +1,7 @@
 /**
  * Makes the image archives that every node of the cluster imports: the agent, a server for pods, and what holds a pod together.
  *
- *     node test/cluster/images/make.ts DIRECTORY
+ * Argument: DIRECTORY. The set-up of the cluster starts it.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -30,7 +30,7 @@ async function makeImages(directory: string): Promise<void> {
 if (import.meta.main) {
   const [directory] = process.argv.slice(2);
   if (directory === undefined) {
-    process.stderr.write('usage: node test/cluster/images/make.ts DIRECTORY\n');
+    process.stderr.write('images/make.ts: name the DIRECTORY for the archives\n');
     process.exitCode = 2;
   } else await makeImages(directory);
 }
