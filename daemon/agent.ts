@@ -20,6 +20,7 @@ import { serveHttp } from './ops/http.ts';
 import { acquireLock } from './ops/lock.ts';
 import { createLog } from './ops/log.ts';
 import { AgentMetrics, type MetricsSnapshot } from './ops/metrics.ts';
+import { peerLog } from './ops/peerlog.ts';
 import { refuseNodePorts } from './ops/pools.ts';
 import { watchPools } from './ops/poolwatch.ts';
 import { fanOut, LogRecorder } from './ops/recorder.ts';
@@ -131,6 +132,7 @@ export async function runAgent(
       node: { name: options.nodeName, addresses: () => reconciler.nodeAddresses.map(({ address }) => address) },
       report: failed(recorder, 'rpc'),
       socketPath: options.socket,
+      onClient: peerLog(log),
       signal: ends,
       serving: false,
     });

@@ -63,6 +63,9 @@ const c = {
   getsockname: libcFunction<(fd: number, address: Uint8Array, length: Uint32Array) => number>(
     'int getsockname(int, void *, void *)',
   ),
+  getsockopt: libcFunction<
+    (fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array) => number
+  >('int getsockopt(int, int, int, void *, void *)'),
   send: libcFunction<(fd: number, data: Uint8Array, length: number, flags: number) => number>(
     'long send(int, void *, size_t, int)',
   ),
@@ -107,6 +110,14 @@ export function getsockname(fd: number): Uint8Array {
   const length = new Uint32Array([address.length]);
   check('getsockname', c.getsockname()(fd, address, length));
   return address.subarray(0, length[0]);
+}
+
+/** The bytes of an option, at most `size`. Throws SYSCALL_FAILED. */
+export function getsockopt(fd: number, level: number, option: number, size: number): Uint8Array {
+  const value = new Uint8Array(size);
+  const length = new Uint32Array([size]);
+  check('getsockopt', c.getsockopt()(fd, level, option, value, length));
+  return value.subarray(0, length[0]);
 }
 
 /** Returns the bytes sent. Throws SYSCALL_FAILED. */

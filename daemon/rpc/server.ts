@@ -8,6 +8,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { HealthService, MappingService } from '../../proto/service.ts';
 import { HealthAnswers } from './health.ts';
 import { MappingAnswers, type MappingSource } from './mappingservice.ts';
+import { type Peer, peerOf } from './peer.ts';
 import { listenAt } from './socketfile.ts';
 
 export interface ServeOptions extends Pick<MappingSource, 'registry' | 'node' | 'report'> {
@@ -17,6 +18,8 @@ export interface ServeOptions extends Pick<MappingSource, 'registry' | 'node' | 
   readonly signal: AbortSignal;
   /** Whether the registry already holds what the kernel holds; true unless given. Until then calls are UNAVAILABLE. */
   readonly serving?: boolean;
+  /** Told of every client that connects. */
+  readonly onClient?: (peer: Peer) => void;
   /** ms since the epoch; the system's clock unless given. */
   readonly now?: () => number;
   /** How long calls may take to end once the signal aborts: 1,000 ms unless given. */
@@ -59,9 +62,18 @@ export async function serve(options: ServeOptions): Promise<Served> {
   // Its own listener, since grpc-js bounds neither the number of connections nor the mode of its socket.
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const connections = new Set<Socket>();
+  const tell = (connection: Socket) => {
+    try {
+      const peer = options.onClient && peerOf(connection);
+      if (peer !== undefined) options.onClient?.(peer);
+    } catch (error) {
+      report(error as Error);
+    }
+  };
   const listener = createServer((connection) => {
     connections.add(connection);
     connection.once('close', () => connections.delete(connection));
+    tell(connection);
     injector.injectConnection(connection);
   });
   listener.maxConnections = MAX_CONNECTIONS;

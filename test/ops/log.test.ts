@@ -4,6 +4,7 @@ import test from 'ava';
 import { BerthError } from '../../daemon/core/errors.ts';
 import type { Mapping } from '../../daemon/core/vocabulary.ts';
 import { createLog, type Log, type LogOptions } from '../../daemon/ops/log.ts';
+import { peerLog } from '../../daemon/ops/peerlog.ts';
 import { fanOut, LogRecorder } from '../../daemon/ops/recorder.ts';
 import type { AgentEvent, Recorder } from '../../daemon/reconcile/ports.ts';
 
@@ -345,4 +346,18 @@ test('a recorder that throws keeps neither the others nor the loop from going on
   const recorder = fanOut([broken, { record: ({ kind }) => kinds.push(kind) }]);
   t.notThrows(() => recorder.record({ kind: 'pass', full: true, ms: 1 }));
   t.deepEqual(kinds, ['pass']);
+});
+
+test('V12, I10: each user of the socket is told of once, and further connections at level debug', (t) => {
+  const lines: string[] = [];
+  const seen = peerLog({
+    info: ({ event, pid, uid, gid }) => lines.push(`info ${event} ${pid} ${uid}:${gid}`),
+    debug: ({ pid }) => lines.push(`debug ${pid}`),
+  });
+  seen({ pid: 1, uid: 0, gid: 0 });
+  seen({ pid: 2, uid: 0, gid: 0 });
+  seen({ pid: 3, uid: 0, gid: 7 });
+  t.deepEqual(lines, ['info client 1 0:0', 'debug 2', 'info client 3 0:7']);
+  for (let uid = 0; uid < 1_000; uid++) seen({ pid: 4, uid, gid: 1 });
+  t.is(lines.filter((line) => line.startsWith('info')).length, 64);
 });

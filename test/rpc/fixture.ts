@@ -8,6 +8,7 @@ import type { ExecutionContext } from 'ava';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import type { Mapping } from '../../daemon/core/vocabulary.ts';
 import { MappingClient, type WatchAnswer } from '../../daemon/rpc/client.ts';
+import type { Peer } from '../../daemon/rpc/peer.ts';
 import { type Served, serve } from '../../daemon/rpc/server.ts';
 import type { Method } from '../../proto/service.ts';
 
@@ -33,6 +34,7 @@ export interface FixtureOptions {
   readonly registry?: MappingRegistry;
   readonly serving?: boolean;
   readonly graceMs?: number;
+  readonly onClient?: (peer: Peer) => void;
 }
 
 /** Everything is gone when the test ends, also when it fails; a defect of the server fails the test. */
@@ -54,6 +56,7 @@ export async function fixture(t: ExecutionContext, options: FixtureOptions = {})
       now: () => NOW,
       serving: options.serving ?? true,
       graceMs: options.graceMs ?? 1_000,
+      ...(options.onClient && { onClient: options.onClient }),
     });
   };
   let served = await start(registry);

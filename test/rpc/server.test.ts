@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, constants, existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { connect as connectHttp2 } from 'node:http2';
@@ -9,6 +11,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { MappingClient } from '../../daemon/rpc/client.ts';
+import type { Peer } from '../../daemon/rpc/peer.ts';
 import { serve } from '../../daemon/rpc/server.ts';
 import { MappingService } from '../../proto/service.ts';
 import { connected, fixture, mapping, NODE, NOW, temporaryDirectory, turn } from './fixture.ts';
@@ -39,6 +42,21 @@ test.serial('V12: the socket has mode 0660 whatever the umask is', async (t) => 
     await served.closed;
     process.umask(before);
   }
+});
+
+test('V12: the server tells which process of which user and group connects', async (t) => {
+  if (process.getuid?.() !== 0) return t.pass('only root can start a process of another user');
+  const peers: Peer[] = [];
+  const { socketPath, client } = await fixture(t, { onClient: (peer) => peers.push(peer) });
+  await t.throwsAsync(client.get({ namespace: 'a', pod: 'b' }).then(() => Promise.reject(new Error('answered'))));
+  t.deepEqual(peers, [{ pid: process.pid, uid: 0, gid: process.getgid?.() }]);
+  chmodSync(dirname(socketPath), 0o755);
+  chmodSync(socketPath, 0o666);
+  const call = `require('net').connect(${JSON.stringify(socketPath)}, () => process.exit())`;
+  const other = spawn(process.execPath, ['-e', call], { uid: 1234, gid: 5678 });
+  await once(other, 'exit');
+  while (peers.length < 2) await turn();
+  t.deepEqual(peers[1], { pid: other.pid, uid: 1234, gid: 5678 });
 });
 
 test.serial('a user who may not open the socket is told who may', async (t) => {
