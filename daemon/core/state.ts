@@ -1,6 +1,6 @@
 /**
  * What the state file holds: which pod had which number, and which numbers rest. It is written when a number is promised, so
- * that a promise survives a crash and a reboot. Pure data.
+ * that a promise survives a crash and a reboot. Pure.
  */
 import type { Protocol } from './vocabulary.ts';
 
@@ -40,10 +40,24 @@ export interface Resting {
 export interface ChangedSetting {
   readonly setting: string;
   readonly before: string;
+  /** Of a list of port ranges: what Berth added to it, so that what others add stays when that is taken back. */
+  readonly added?: string;
 }
 
 export interface AgentState {
   readonly grants: readonly Grant[];
   readonly resting: readonly Resting[];
   readonly settings: readonly ChangedSetting[];
+}
+
+const LOOPBACK = /^net\.ipv4\.conf\.(.+)\.route_localnet$/;
+
+/** The name under which `route_localnet` of a device is remembered. */
+export function loopbackSetting(device: string): string {
+  return `net.ipv4.conf.${device}.route_localnet`;
+}
+
+/** The device whose `route_localnet` it is; undefined: it is another setting. */
+export function deviceOfSetting(setting: string): string | undefined {
+  return LOOPBACK.exec(setting)?.[1];
 }

@@ -1,7 +1,7 @@
 /**
  * Keeps the kernel from choosing a number of a pool as somebody's ephemeral port, also while no agent runs: the numbers
  * are added to `net.ipv4.ip_local_reserved_ports` (IPv6 uses it too; both files belong to the network namespace). What
- * stands in the list is never removed. (Kernel: Documentation/networking/ip-sysctl.rst; kernel/sysctl.c,
+ * others put into the list is never removed. (Kernel: Documentation/networking/ip-sysctl.rst; kernel/sysctl.c,
  * proc_do_large_bitmap.)
  */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
@@ -42,6 +42,23 @@ export function mergeRanges(ranges: readonly PortRange[]): readonly PortRange[] 
 /** The pool ranges that share a number with the ephemeral range: they are protected as a whole, as that range may be moved. */
 export function overlapping(pools: readonly PortRange[], ephemeral: PortRange): readonly PortRange[] {
   return pools.filter((range) => range.first <= ephemeral.last && range.last >= ephemeral.first);
+}
+
+/** The numbers of `ranges` that are in none of `others`, in ascending order. */
+export function subtractRanges(ranges: readonly PortRange[], others: readonly PortRange[]): readonly PortRange[] {
+  const holes = mergeRanges(others);
+  const left: PortRange[] = [];
+  let next = 0;
+  for (let { first, last } of mergeRanges(ranges)) {
+    while ((holes[next]?.last ?? last) < first) next++;
+    for (let at = next; (holes[at]?.first ?? Number.POSITIVE_INFINITY) <= last; at++) {
+      const hole = holes[at] as PortRange;
+      if (hole.first > first) left.push({ first, last: hole.first - 1 });
+      first = Math.max(first, hole.last + 1);
+    }
+    if (first <= last) left.push({ first, last });
+  }
+  return left;
 }
 
 /** How many numbers of `range` are in none of `ranges`, which do not overlap each other. */
@@ -85,11 +102,39 @@ export function protectFromEphemeral(pools: readonly PortRange[], root = '/proc/
       return { warning: warningOf(missing, `only ${left} ephemeral ports would be left to the node`) };
     }
     writeSetting(reservedFile, formatRanges(all));
-    return { changed: { setting: RESERVED_PORTS, before } };
+    const added = formatRanges(subtractRanges(missing, standing));
+    return { changed: { setting: RESERVED_PORTS, before, added } };
   } catch (error) {
     if (wanted.length === 0) return {};
     return { warning: warningOf(wanted, `${reservedFile} cannot be changed: ${messageOf(error)}`) };
   }
+}
+
+/** The list of reserved ports as it is and as it is to be, as the kernel prints it. */
+export interface ReservedList {
+  readonly from: string;
+  readonly to: string;
+}
+
+/**
+ * Takes what Berth added out of the list again: what stood there before and what others added since stay, and nothing that
+ * somebody took out comes back. A record that does not say what was added is read as `pools`. Throws what reading or
+ * writing the file throws. `dryRun`: nothing is written.
+ */
+export function unprotect(
+  { before, added }: ChangedSetting,
+  pools: readonly PortRange[],
+  dryRun: boolean,
+  root = '/proc/sys',
+): ReservedList {
+  const file = join(root, 'net/ipv4/ip_local_reserved_ports');
+  const from = readSetting(file).trim();
+  const mine = subtractRanges(added === undefined ? pools : parseRanges(added), parseRanges(before));
+  const kept = subtractRanges(parseRanges(from), mine);
+  const to = formatRanges(kept);
+  const same = formatRanges(mergeRanges(parseRanges(from))) === to;
+  if (!same && !dryRun) writeSetting(file, to);
+  return { from, to: same ? from : to };
 }
 
 /** The ranges of the pools that the kernel may take an ephemeral port from, as things stand. Throws what reading a file throws. */

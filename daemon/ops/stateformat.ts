@@ -76,6 +76,9 @@ const setting: v.GenericSchema<unknown, ChangedSetting> = v.object({
     v.check((text) => !text.includes('..') && !text.includes('//') && !text.includes('/./'), 'not a setting below net'),
   ),
   before: v.pipe(v.string(), v.maxLength(262_144), v.regex(/^[\t\x20-\x7e]*$/)),
+  added: v.exactOptional(
+    v.pipe(v.string(), v.maxLength(262_144), v.regex(/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/)),
+  ),
 } satisfies Record<keyof ChangedSetting, v.GenericSchema>);
 
 const envelope = v.object({

@@ -4,7 +4,7 @@
  */
 import type { Element } from '../../rules/element.ts';
 import { nodeElements, sameDeviceElements } from '../../rules/elements.ts';
-import type { ChangedSetting } from '../core/state.ts';
+import { type ChangedSetting, loopbackSetting } from '../core/state.ts';
 import type { Mapping, NodeAddress } from '../core/vocabulary.ts';
 import type { Network, PodRoute } from './ports.ts';
 
@@ -61,11 +61,16 @@ export class Surroundings {
 
   /** A setting was changed outside the loop. What an earlier agent found there is the older truth and stays. */
   noteSetting(changed: ChangedSetting): void {
-    if (!this.#settings.has(changed.setting)) this.#settings.set(changed.setting, changed);
+    const known = this.#settings.get(changed.setting);
+    this.#settings.set(changed.setting, known === undefined ? changed : changedTwice(known, changed));
   }
 
+  /** What an earlier agent wrote down. */
   restoreSettings(settings: readonly ChangedSetting[]): void {
-    for (const one of settings) this.#settings.set(one.setting, one);
+    for (const one of settings) {
+      const known = this.#settings.get(one.setting);
+      this.#settings.set(one.setting, known === undefined ? one : changedTwice(one, known));
+    }
   }
 
   /**
@@ -133,8 +138,7 @@ export class Surroundings {
     const changed = this.#try('route_localnet', () => this.#network.openLoopback(device));
     if (changed === undefined) return;
     this.#opened.add(device);
-    const setting = `net.ipv4.conf.${device}.route_localnet`;
-    if (changed) this.noteSetting({ setting, before: '0' });
+    if (changed) this.noteSetting({ setting: loopbackSetting(device), before: '0' });
   }
 
   #openHairpin(podIP: string, device: string): boolean {
@@ -152,4 +156,10 @@ export class Surroundings {
       return undefined;
     }
   }
+}
+
+function changedTwice(earlier: ChangedSetting, later: ChangedSetting): ChangedSetting {
+  if (later.added === undefined) return earlier;
+  const added = new Set([...(earlier.added?.split(',') ?? []), ...later.added.split(',')]);
+  return { ...earlier, added: [...added].join(',') };
 }

@@ -9,6 +9,8 @@ import {
   overlapping,
   parseRanges,
   protectFromEphemeral,
+  subtractRanges,
+  unprotect,
 } from '../../daemon/ops/ephemeral.ts';
 import { Namespace } from '../kernel/namespace.ts';
 import { directory, disk } from './disk.ts';
@@ -88,7 +90,7 @@ for (const [title, pools, expected] of [
 kernel('the kernel takes the pool as reserved, and what stood there stays', (t) => {
   node.sysctl(RESERVED, '8080,40050-40200');
   t.deepEqual(protectFromEphemeral([range(20_000, 29_999), range(40_000, 40_099)]), {
-    changed: { setting: RESERVED, before: '8080,40050-40200' },
+    changed: { setting: RESERVED, before: '8080,40050-40200', added: '40000-40049' },
   });
   t.is(node.sysctl(RESERVED), '8080,40000-40200');
 });
@@ -96,7 +98,7 @@ kernel('the kernel takes the pool as reserved, and what stood there stays', (t) 
 kernel('a second call changes nothing and reports nothing', (t) => {
   clear();
   const pools = [range(40_000, 40_099)];
-  t.deepEqual(protectFromEphemeral(pools), { changed: { setting: RESERVED, before: '' } });
+  t.deepEqual(protectFromEphemeral(pools), { changed: { setting: RESERVED, before: '', added: '40000-40099' } });
   t.deepEqual(protectFromEphemeral(pools), {});
   t.deepEqual(protectFromEphemeral([range(20_000)]), {});
 });
@@ -174,4 +176,40 @@ test('a setting that is not understood is left alone', (t) => {
     t.is(changed, undefined);
     t.regex(warning ?? '', /^ports 40000 are not protected/);
   }
+});
+
+for (const [title, ranges, others, expected] of [
+  ['nothing', [range(1, 9)], [], [range(1, 9)]],
+  ['everything', [range(1, 9)], [range(1, 9)], []],
+  ['the middle', [range(1, 9)], [range(4, 6)], [range(1, 3), range(7, 9)]],
+  ['both ends', [range(1, 9)], [range(9, 12), range(1)], [range(2, 8)]],
+  ['over two ranges', [range(1, 3), range(7, 9)], [range(2, 8)], [range(1), range(9)]],
+  ['several holes', [range(1, 9), range(20)], [range(2), range(4), range(19, 21)], [range(1), range(3), range(5, 9)]],
+] as const) {
+  test(`ranges without ${title}`, (t) => {
+    t.deepEqual(subtractRanges(ranges, others), expected);
+  });
+}
+
+kernel('what was added is taken out again; what stood before and what others added stays', (t) => {
+  node.sysctl(RESERVED, '8080,40050-40200');
+  const { changed } = protectFromEphemeral([range(40_000, 40_099)]);
+  node.sysctl(RESERVED, `${node.sysctl(RESERVED)},50000`);
+  const expected = { from: '8080,40000-40200,50000', to: '8080,40050-40200,50000' };
+  if (changed === undefined) return t.fail('nothing was changed');
+  t.deepEqual(unprotect(changed, [], true), expected);
+  t.is(node.sysctl(RESERVED), expected.from, 'a dry run writes nothing');
+  t.deepEqual(unprotect(changed, [], false), expected);
+  t.deepEqual(unprotect(changed, [], false), { from: expected.to, to: expected.to });
+  clear();
+});
+
+kernel('a list that is empty again can be written, and a record without what was added is read as the pools', (t) => {
+  clear();
+  protectFromEphemeral([range(40_000, 40_099)]);
+  t.deepEqual(unprotect({ setting: RESERVED, before: '' }, [range(40_000, 40_099)], false), {
+    from: '40000-40099',
+    to: '',
+  });
+  t.is(node.sysctl(RESERVED), '');
 });

@@ -175,3 +175,11 @@ test('a setting is remembered as it stood before Berth changed it for the first 
     { setting: 'net.ipv4.ip_local_reserved_ports', before: '' },
   ]);
 });
+
+test('what Berth added to a list is gathered over several agents, each part once', (t) => {
+  const { surroundings } = place();
+  const setting = 'net.ipv4.ip_local_reserved_ports';
+  surroundings.noteSetting({ setting, before: '1-9,40000', added: '40001,50000' });
+  surroundings.restoreSettings([{ setting, before: '1-9', added: '40000,40001' }]);
+  t.deepEqual(surroundings.settings, [{ setting, before: '1-9', added: '40000,40001,50000' }]);
+});
