@@ -23,6 +23,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   watch: { summary: 'follow the mappings as they change', run: (argv, signal) => client('watch', argv, signal) },
   wait: { summary: "wait until this pod's host ports are known (for an init container)", run: wait },
   doctor: { summary: 'find out why a pod cannot be reached', run: doctor },
+  uninstall: { summary: 'take everything of Berth off this node', run: uninstall },
 };
 
 const HELP = `berth ${VERSION}: host ports for pods, allocated on the node
@@ -30,7 +31,7 @@ const HELP = `berth ${VERSION}: host ports for pods, allocated on the node
 usage: berth COMMAND [OPTIONS]
 
 ${Object.entries(COMMANDS)
-  .map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
   .join('\n')}
 
 berth COMMAND --help tells the options of a command.
@@ -51,6 +52,17 @@ async function doctor(argv: readonly string[], signal: AbortSignal): Promise<num
   if (command.kind === 'help') return print(command.text);
   const { runDoctor } = await import('./doctor.ts');
   return runDoctor(command.options, { stdout: process.stdout, stderr: process.stderr, signal });
+}
+
+async function uninstall(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { readUninstallOptions } = await import('./ops/uninstall/options.ts');
+  const command = readUninstallOptions({ argv, env: process.env }, hostname());
+  if (command.kind === 'help') {
+    process.stdout.write(command.text);
+    return 0;
+  }
+  const { runUninstall } = await import('./uninstall.ts');
+  return runUninstall(command.options, { stdout: process.stdout, stderr: process.stderr, signal });
 }
 
 async function wait(argv: readonly string[], signal: AbortSignal): Promise<number> {

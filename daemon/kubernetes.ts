@@ -6,13 +6,14 @@ import { backoff } from './kube/api/backoff.ts';
 import { ApiClient } from './kube/api/client.ts';
 import { findCredentials } from './kube/api/connect.ts';
 import { pause } from './kube/api/pause.ts';
+import { ApiAnnouncements } from './kube/apiannouncements.ts';
 import { standingOf } from './kube/apipod.ts';
 import { readNodeLabels } from './kube/node.ts';
 import { ApiPublisher } from './kube/publisher.ts';
 import { Reflector } from './kube/reflector.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
-import type { PodAdapters, PodReports } from './podadapters.ts';
+import type { ClusterIdentity, OpenAnnouncements, PodAdapters, PodReports } from './podadapters.ts';
 import { VERSION } from './version.ts';
 
 export type ClusterOptions = Pick<AgentOptions, 'nodeName' | 'nodeLabels' | 'kubeconfig' | 'reconnectCapMs'>;
@@ -47,6 +48,14 @@ export async function findInCluster(options: ClusterOptions, namespace: string, 
   const source = new Reflector({ client, node, clock: systemClock, random: Math.random, reconnectCapMs });
   const pod = await source.get(namespace, name);
   return pod && { pod, condition: standingOf(pod).condition };
+}
+
+/** What Berth told the pods of this node. */
+export async function openAnnouncements(options: ClusterIdentity, signal: AbortSignal): Promise<OpenAnnouncements> {
+  const client = await connect(options);
+  const shared = { client, node: options.nodeName, clock: systemClock, random: Math.random };
+  const announcements = new ApiAnnouncements({ ...shared, signal });
+  return { announcements, close: () => client[Symbol.asyncDispose]() };
 }
 
 async function labelsOf(

@@ -1,9 +1,11 @@
-/** Where the agent's pods come from and where it tells them: a directory, or a cluster, whose libraries are loaded only then. */
+/** Where the agent's pods come from, and how they are told and untold: a directory, or a cluster, whose libraries are loaded only then. */
 import { DirectorySource } from './kube/directory.ts';
 import { DirectoryPublisher } from './kube/status.ts';
+import { StatusAnnouncements } from './kube/statusannouncements.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
 import type { PodSource, Publisher } from './reconcile/ports.ts';
+import type { Announcements } from './reconcile/uninstall/ports.ts';
 
 export interface PodAdapters {
   readonly source: PodSource;
@@ -21,6 +23,24 @@ export interface PodReports {
   readonly warn: (message: string) => void;
   readonly podsFailed: (error: unknown) => void;
   readonly publishFailed: (error: unknown) => void;
+}
+
+export type ClusterIdentity = Pick<AgentOptions, 'nodeName' | 'kubeconfig'>;
+
+export interface OpenAnnouncements {
+  readonly announcements: Announcements;
+  close(): Promise<void>;
+}
+
+/** What the agent told its pods. Rejects with CONFIG_INVALID. */
+export async function openAnnouncements(
+  options: ClusterIdentity & Pick<AgentOptions, 'pods'>,
+  signal: AbortSignal,
+): Promise<OpenAnnouncements> {
+  const { pods } = options;
+  if (pods.kind === 'kubernetes') return (await import('./kubernetes.ts')).openAnnouncements(options, signal);
+  const announcements = new StatusAnnouncements(pods.path, systemClock, Math.random);
+  return { announcements, close: () => Promise.resolve() };
 }
 
 /** Rejects with CONFIG_INVALID. */

@@ -93,9 +93,11 @@ function bridgePort(body: Buffer, info: Buffer): Device['port'] {
 }
 
 /** Sets `route_localnet`, also where /proc/sys is read-only. Needs NET_ADMIN. Throws NETLINK_FAILED. */
-export function setRouteLocalnet(socket: NetlinkSocket, device: Device): void {
+export function setRouteLocalnet(socket: NetlinkSocket, device: Device, on: boolean): void {
   const request = new AttributeWriter(ifinfomsg(0, device.index)).nest(IFLA_AF_SPEC, (families) =>
-    families.nest(AF_INET, (inet) => inet.nest(IFLA_INET_CONF, (conf) => conf.u32(IPV4_DEVCONF_ROUTE_LOCALNET, 1))),
+    families.nest(AF_INET, (inet) =>
+      inet.nest(IFLA_INET_CONF, (conf) => conf.u32(IPV4_DEVCONF_ROUTE_LOCALNET, Number(on))),
+    ),
   );
   socket.command(RTM_SETLINK, 0, request.body());
 }

@@ -74,9 +74,21 @@ export class NodeNetwork implements Network, Disposable {
 
   openLoopback(name: string): boolean {
     const device = deviceByName(this.#socket, name);
-    if (!device.routeLocalnet) setRouteLocalnet(this.#socket, device);
+    if (!device.routeLocalnet) setRouteLocalnet(this.#socket, device, true);
     this.#open.add(device.index);
     return !device.routeLocalnet;
+  }
+
+  /** Whether `route_localnet` is set; undefined when there is no such device. Throws NETLINK_FAILED. */
+  loopbackOpen(name: string): boolean | undefined {
+    return this.#find(() => deviceByName(this.#socket, name))?.routeLocalnet;
+  }
+
+  /** Takes `openLoopback` back. A device that is gone is no error. Throws NETLINK_FAILED. */
+  closeLoopback(name: string): void {
+    this.#open.delete(name);
+    const device = this.#find(() => deviceByName(this.#socket, name));
+    if (device?.routeLocalnet === true) setRouteLocalnet(this.#socket, device, false);
   }
 
   /**

@@ -77,6 +77,13 @@ export class ApiPublisher implements Publisher {
     this.#queue = this.#queue.filter((one) => one !== slot);
   }
 
+  /** How many pods are still to be told something. What the API server refuses for good does not count. */
+  get unfinished(): number {
+    let count = 0;
+    for (const { state } of this.#slots.values()) if (state !== 'idle') count++;
+    return count;
+  }
+
   /** For the end of the agent: tries everything once more, waits for it, at most two seconds, and leaves no timer behind. */
   async flush(): Promise<void> {
     const { clock } = this.#options;

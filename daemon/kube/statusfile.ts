@@ -73,7 +73,12 @@ export function statusPath(directory: string, { namespace, name }: Omit<PodRef, 
     const hash = createHash('sha256').update(stem).digest('hex');
     stem = `${stem.slice(0, MAX_STEM - hash.length - 1)}_${hash}`;
   }
-  return join(directory, DIRECTORY, `${stem}.json`);
+  return join(statusDirectory(directory), `${stem}.json`);
+}
+
+/** Where the files are. */
+export function statusDirectory(directory: string): string {
+  return join(directory, DIRECTORY);
 }
 
 /** Undefined when there is no file or it is not one of these. Rejects when it cannot be read. */

@@ -1,6 +1,7 @@
 /**
  * One agent a node: an exclusive flock(2) on `<stateDir>/lock`, taken before anything else is touched. The kernel gives it
- * back when the process dies, however it dies. The file is never removed: another process may hold a lock on it by then.
+ * back when the process dies, however it dies. The agent never removes the file: another process may hold a lock on it by
+ * then. Only `berth uninstall` does, while it holds the lock itself: whoever opened the file before finds that it is gone.
  */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
