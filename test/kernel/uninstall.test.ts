@@ -30,6 +30,7 @@ class Inhabited implements AsyncDisposable {
   port = 0;
   /** What the command that ran last has said on standard error so far. */
   saying = '';
+  #dieAfter: string | undefined;
 
   private constructor(options: SiteOptions) {
     this.site = new Site({ pools: POOLS, ...options });
@@ -106,12 +107,23 @@ class Inhabited implements AsyncDisposable {
     const child = site.node.node(file, ['uninstall', ...places, '--timeout', '0s', ...flags]);
     const out: Buffer[] = [];
     this.saying = '';
-    child.stdout?.on('data', (data) => out.push(data));
+    child.stdout?.on('data', (data) => {
+      out.push(data);
+      if (this.#dieAfter !== undefined && String(data).includes(this.#dieAfter)) child.kill('SIGKILL');
+    });
     child.stderr?.on('data', (data) => {
       this.saying += data;
     });
     const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
     return { code, out: String(Buffer.concat(out)), err: this.saying };
+  }
+
+  /** `kill -9` as soon as it has told of this step; it may have come further by then. Resolves to whether that hit it. */
+  async killed(step: string): Promise<boolean> {
+    this.#dieAfter = step;
+    const { code } = await this.uninstall();
+    this.#dieAfter = undefined;
+    return code === null;
   }
 
   /** What of Berth's is still there, as far as a person would look. */
@@ -263,6 +275,23 @@ test.serial('after a crash between the rules and the flows, the flows are found 
   t.false(tracked(site.node).some(({ original }) => original.sourcePort === 7003));
   t.deepEqual(node.remains(), []);
 });
+
+for (const step of ['pods', 'devices', 'rules', 'flows', 'ports']) {
+  test.serial(`killed after the step ${step}, it finishes when it is run again`, async (t) => {
+    await using node = Inhabited.open();
+    const { site } = node;
+    const before = node.foreign();
+    const agent = await site.run();
+    await node.serve();
+    await agent.stop();
+    t.log((await node.killed(`${step} `)) ? 'killed on its way' : 'it had ended already');
+    const run = await node.uninstall();
+    t.is(run.code, 0, run.out + run.err);
+    t.deepEqual(node.remains(), []);
+    t.is(node.foreign(), before);
+    t.is(site.node.sysctl(RESERVED), '8080,40100-40199');
+  });
+}
 
 test.serial(
   'what cannot be put back is told with the remedy, the rest is done, and the state file waits for another run',
