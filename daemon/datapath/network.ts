@@ -86,9 +86,10 @@ export class NodeNetwork implements Network, Disposable {
 
   /** Takes `openLoopback` back. A device that is gone is no error. Throws NETLINK_FAILED. */
   closeLoopback(name: string): void {
-    this.#open.delete(name);
     const device = this.#find(() => deviceByName(this.#socket, name));
-    if (device?.routeLocalnet === true) setRouteLocalnet(this.#socket, device, false);
+    if (device === undefined) return;
+    this.#open.delete(device.index);
+    if (device.routeLocalnet) setRouteLocalnet(this.#socket, device, false);
   }
 
   /**

@@ -83,5 +83,3 @@ story('mappings work on while no agent is there at all', async (t) => {
 function agentsLeft({ items }: { readonly items: readonly Thing[] }): number {
   return items.length;
 }
-
-test.todo('berth uninstall leaves nothing on the node: no table, no setting, no state');
