@@ -10,6 +10,7 @@ import { parsePodRequest } from '../daemon/core/request.ts';
 import { decodePod } from '../daemon/kube/pod.ts';
 import { readAgentOptions } from '../daemon/ops/agentoptions.ts';
 import { parsePoolsFile } from '../daemon/ops/pools.ts';
+import { readUninstallOptions } from '../daemon/ops/uninstall/options.ts';
 import { assess } from '../daemon/reconcile/demand.ts';
 import { ITEMS } from './bench/items.ts';
 import { table } from './bench/table.ts';
@@ -96,9 +97,10 @@ test('every berth command that is shown works as it stands, argument by argument
   for (const line of new Set(commands.map(({ line }) => line))) {
     const argv = line.split(/\s+/).slice(1).map(node.replaced);
     const [command, ...rest] = argv;
-    if (command === 'agent') {
-      // It would be at work on this very machine.
-      t.is(readAgentOptions({ argv: rest, env: {} }, 'node-a').kind, 'run', line);
+    // They would be at work on this very machine.
+    const read = { agent: readAgentOptions, uninstall: readUninstallOptions }[command ?? ''];
+    if (read !== undefined) {
+      t.is(read({ argv: rest, env: {} }, 'node-a').kind, 'run', line);
       continue;
     }
     const run = execa(process.execPath, [CLI, ...argv], { env: node.env, reject: false, timeout: 60_000 });

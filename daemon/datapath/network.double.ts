@@ -38,6 +38,11 @@ export class NetworkDouble implements Network {
     return !stood;
   }
 
+  loopbackOpen(device: string): boolean | undefined {
+    if (![...this.#routes.values()].some((route) => route.device === device)) return undefined;
+    return this.loopbacks.has(device);
+  }
+
   openHairpin(podIP: string, device: string): boolean {
     this.fault('openHairpin');
     if (this.unlearnt.has(podIP) || this.#routes.get(podIP)?.device !== device) return false;

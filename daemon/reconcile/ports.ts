@@ -103,6 +103,8 @@ export interface Network {
   route(podIP: string): PodRoute | undefined;
   /** Sets `route_localnet` on the device. False when it stood already, true when this call set it. Throws NETLINK_FAILED. */
   openLoopback(device: string): boolean;
+  /** Whether `route_localnet` is set; undefined when there is no such device. Throws NETLINK_FAILED. */
+  loopbackOpen(device: string): boolean | undefined;
   /** Lets a bridge port send frames back to where they came from. False when the port is not known yet: ask again. */
   openHairpin(podIP: string, device: string): boolean;
   /** Calls back when addresses, links, routes or their settings changed, until the signal aborts. */

@@ -8,6 +8,10 @@ import { type ChangedSetting, loopbackSetting } from '../core/state.ts';
 import type { Mapping, NodeAddress } from '../core/vocabulary.ts';
 import type { Network, PodRoute } from './ports.ts';
 
+/** So many changed settings are kept without a look at whether their devices are still there. */
+const MAX_SETTINGS = 64;
+const LOOPBACK_SETTING = /^net\.ipv4\.conf\.(.+)\.route_localnet$/;
+
 export class Surroundings {
   readonly #network: Network;
   readonly #onFailure: (operation: string, error: unknown) => void;
@@ -54,6 +58,16 @@ export class Surroundings {
 
   readonly isNodeAddress = (address: string): boolean => this.#own.has(address) || address.startsWith('127.');
 
+  /** What was changed on a device that is gone is gone with it: where each pod has its own the list would grow for ever (I10). */
+  #trimSettings(): void {
+    for (const setting of this.#settings.keys()) {
+      const device = LOOPBACK_SETTING.exec(setting)?.[1];
+      if (device === undefined) continue;
+      const gone = this.#try('route_localnet', () => this.#network.loopbackOpen(device) === undefined);
+      if (gone === true) this.#settings.delete(setting);
+    }
+  }
+
   /** Kernel settings that Berth changed. */
   get settings(): readonly ChangedSetting[] {
     return [...this.#settings.values()];
@@ -92,6 +106,7 @@ export class Surroundings {
     this.#routes.clear();
     this.#outwardKnown = false;
     this.#opened.clear();
+    if (this.#settings.size > MAX_SETTINGS) this.#trimSettings();
     this.#hairpins.clear();
     return fresh;
   }

@@ -183,3 +183,16 @@ test('what Berth added to a list is gathered over several agents, each part once
   surroundings.restoreSettings([{ setting, before: '1-9', added: '40000,40001' }]);
   t.deepEqual(surroundings.settings, [{ setting, before: '1-9', added: '40000,40001,50000' }]);
 });
+
+test('I10: where each pod has a device of its own, what was changed on those that are gone is forgotten', (t) => {
+  const { network, surroundings } = place(false);
+  for (let round = 0; round < 300; round++) {
+    const podIP = `10.1.${round >> 8}.${round & 255}`;
+    network.setRoute({ podIP, device: `veth${round}`, bridge: false });
+    surroundings.refresh();
+    surroundings.environment([{ ...mappingFor(1), podIPs: [podIP] }]);
+    if (round > 0) network.removeRoute(podIP);
+  }
+  t.true(surroundings.settings.length <= 66, `${surroundings.settings.length} settings`);
+  t.true(surroundings.settings.some(({ setting }) => setting === 'net.ipv4.conf.veth0.route_localnet'));
+});

@@ -189,6 +189,7 @@ function networkOf(life: AgentLife): Network {
     },
     route: (podIP) => network.route(podIP),
     openLoopback: (device) => network.openLoopback(device),
+    loopbackOpen: (device) => network.loopbackOpen(device),
     openHairpin: (podIP, device) => network.openHairpin(podIP, device),
     watch: (onChange, signal) =>
       network.watch(
