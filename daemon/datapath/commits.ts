@@ -14,7 +14,7 @@ const TYPE = 4;
 let onlyGenerations: Uint8Array | undefined;
 
 export class Commits implements Disposable {
-  readonly #socket = NetlinkSocket.open(NETLINK_NETFILTER);
+  readonly #socket: NetlinkSocket;
   readonly #gatherMs: number;
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
@@ -22,6 +22,8 @@ export class Commits implements Disposable {
   /** Belongs to the network namespace that the thread is in. `gatherMs`: commits within so long are told as one. Throws SYSCALL_FAILED. */
   constructor(gatherMs: number) {
     this.#gatherMs = gatherMs;
+    using opened = new DisposableStack();
+    this.#socket = opened.use(NetlinkSocket.open(NETLINK_NETFILTER));
     // BPF loads in network order, the header is in the machine's: the constant is turned, not the packet.
     const type = new DataView(Uint16Array.of(NFT_MSG_NEWGEN).buffer).getUint16(0);
     onlyGenerations ??= makeFilter([
@@ -31,6 +33,7 @@ export class Commits implements Disposable {
       { code: BPF_RET_K, k: 0 },
     ]);
     this.#socket.attachFilter(onlyGenerations);
+    opened.move();
   }
 
   /** Calls back after commits, own ones too, until it is disposed. To be called once. Throws SYSCALL_FAILED without NET_ADMIN. */

@@ -14,7 +14,8 @@ const GATHER_MS = 100;
 
 /** Listens in the network namespace of the process until the signal aborts. Throws SYSCALL_FAILED. */
 export function watchEvents(onChange: () => void, signal: AbortSignal): void {
-  const socket = NetlinkSocket.open(NETLINK_ROUTE);
+  using opened = new DisposableStack();
+  const socket = opened.use(NetlinkSocket.open(NETLINK_ROUTE));
   for (const group of GROUPS) socket.subscribe(group);
   let timer: NodeJS.Timeout | undefined;
   const listen = (): void => socket.whenReadable(gather);
@@ -34,6 +35,7 @@ export function watchEvents(onChange: () => void, signal: AbortSignal): void {
     { once: true },
   );
   listen();
+  opened.move();
 }
 
 /** True when something relevant has happened, or may have: lost messages, or a socket that cannot be read. */

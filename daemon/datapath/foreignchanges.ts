@@ -9,7 +9,7 @@ import { RulesetGeneration } from './generation.ts';
 const ATTEMPTS = 5;
 
 export class ForeignChanges implements Disposable {
-  readonly #generation = new RulesetGeneration();
+  readonly #generation: RulesetGeneration;
   readonly #listeners = new Set<() => void>();
   readonly #commits: Commits;
   #listening = false;
@@ -19,7 +19,11 @@ export class ForeignChanges implements Disposable {
 
   /** `gatherMs`: foreign commits within so long are reported as one. */
   constructor(gatherMs: number) {
+    using opened = new DisposableStack();
+    this.#generation = opened.use(new RulesetGeneration());
     this.#commits = new Commits(gatherMs);
+    // Both stand: from here on they are closed by `dispose`.
+    opened.move();
   }
 
   /** The generation now. Throws NETLINK_FAILED. */

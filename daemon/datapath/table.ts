@@ -41,13 +41,15 @@ export class Table implements Datapath, AsyncDisposable {
   constructor(options: TableOptions) {
     this.#nft = options.nft;
     this.#transport = options.transport;
+    using opened = new DisposableStack();
+    opened.use(this.#socket);
     try {
-      this.#foreign = new ForeignChanges(options.gatherMs ?? 20);
+      this.#foreign = opened.use(new ForeignChanges(options.gatherMs ?? 20));
       this.#requirePermission();
     } catch (error) {
-      this.#socket[Symbol.dispose]();
       throw translated(error);
     }
+    opened.move();
   }
 
   /** What may not be asked now never may be: a process gets no capability later. Everything else may heal. */

@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import test from 'ava';
 import fc from 'fast-check';
+import { ForeignChanges } from '../../daemon/datapath/foreignchanges.ts';
 import { RulesetGeneration } from '../../daemon/datapath/generation.ts';
+import { Table } from '../../daemon/datapath/table.ts';
 import {
   AttributeWriter,
   attribute,
@@ -88,6 +90,34 @@ test('a limit is read as it was set', (t) => {
   libc.setrlimit(RLIMIT_NOFILE, { ...before, soft: before.soft - 1 });
   t.deepEqual(libc.getrlimit(RLIMIT_NOFILE), { ...before, soft: before.soft - 1 });
   t.is(libc.getrlimit(4 /* RLIMIT_CORE */).hard >= 0, true);
+});
+
+test.serial('what needs several sockets and gets only some of them leaves none open', (t) => {
+  const count = () => readdirSync('/proc/self/fd').length;
+  const nft = { run: () => Promise.resolve() };
+  const transport = { description: 'none', commit: () => Promise.resolve(true) };
+  const changes = () => new ForeignChanges(20);
+  const table = () => new Table({ nft, transport });
+  // Loaded before descriptors are short.
+  changes()[Symbol.dispose]();
+  const limit = libc.getrlimit(RLIMIT_NOFILE);
+  for (const [what, open, allowed] of [
+    ['ForeignChanges', changes, 1],
+    ['Table', table, 1],
+    ['Table', table, 2],
+  ] as const) {
+    const before = count();
+    // The kernel gives the lowest ones that are free.
+    const probes = Array.from({ length: allowed }, () => openSync('/dev/null', 'r'));
+    for (const probe of probes) closeSync(probe);
+    libc.setrlimit(RLIMIT_NOFILE, { ...limit, soft: Math.max(...probes) + 1 });
+    try {
+      t.throws(open, { message: /EMFILE/ }, `${what} ${allowed}`);
+    } finally {
+      libc.setrlimit(RLIMIT_NOFILE, limit);
+    }
+    t.is(count(), before, `${what} ${allowed}`);
+  }
 });
 
 test('what the writer wrote the readers find, however large and however nested', (t) => {
