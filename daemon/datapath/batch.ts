@@ -2,9 +2,10 @@
  * nfnetlink batches: several nf_tables commands that the kernel carries out as one transaction, sent in one datagram. Knows
  * nothing of what the commands say.
  */
-import { AttributeWriter, attribute, attributeText } from '../native/attributes.ts';
-import { close, closeAsync, send, sendAsync, setsockopt, socket, tryRecv } from '../native/libc.ts';
-import { NETLINK_NETFILTER } from '../native/netlink.ts';
+import { type Fault, faultIn, frameOf, framesOf, HEADER, NLMSG_ERROR } from '../native/answer.ts';
+import { AttributeWriter } from '../native/attributes.ts';
+import { close, closeAsync, send, sendAsync, setsockopt, tryRecv } from '../native/libc.ts';
+import { NETLINK_NETFILTER, openNetlink } from '../native/netlink.ts';
 
 const NFNL_MSG_BATCH_BEGIN = 0x10;
 const NFNL_MSG_BATCH_END = 0x11;
@@ -14,12 +15,6 @@ const NFNL_BATCH_GENID = 1;
 const BATCH = Uint8Array.of(0, 0, 0, NFNL_SUBSYS_NFTABLES);
 
 const NLM_F_REQUEST = 1;
-const NLM_F_CAPPED = 0x100;
-const NLM_F_ACK_TLVS = 0x200;
-const NLMSG_ERROR = 2;
-const NLMSGERR_ATTR_MSG = 1;
-const NLMSGERR_ATTR_OFFS = 2;
-const HEADER = 16;
 
 /**
  * Larger batches are sent from a worker thread, so that the loop goes on while the kernel works. Smaller ones take some 20 µs; a
@@ -49,18 +44,12 @@ export interface Refusal {
 }
 
 export class BatchSocket implements Disposable, AsyncDisposable {
-  readonly #fd: number;
+  /** Belongs to the network namespace that the thread was in. */
+  readonly #fd = openNetlink(NETLINK_NETFILTER);
   readonly #answers = Buffer.allocUnsafeSlow(65_536);
   #room = 0;
   #sequence = 0;
   #open = true;
-
-  /** Belongs to the network namespace that the thread is in. Throws SYSCALL_FAILED. */
-  constructor() {
-    this.#fd = socket(16 /* AF_NETLINK */, 3 /* SOCK_RAW */, NETLINK_NETFILTER);
-    setsockopt(this.#fd, 270 /* SOL_NETLINK */, 10 /* NETLINK_CAP_ACK */, 1);
-    setsockopt(this.#fd, 270 /* SOL_NETLINK */, 11 /* NETLINK_EXT_ACK */, 1);
-  }
 
   /**
    * All commands or none, undefined when all were carried out. With a generation: refused (errno 85, ERESTART) unless the ruleset has
@@ -106,42 +95,29 @@ export class BatchSocket implements Disposable, AsyncDisposable {
     const buffer = this.#answers;
     let found: Refusal | undefined;
     for (let length = tryRecv(this.#fd, buffer); length !== undefined; length = tryRecv(this.#fd, buffer)) {
-      for (let at = 0, end = 0; at + HEADER + 4 <= length; at = (end + 3) & ~3) {
-        end = at + Math.max(HEADER, buffer.readUInt32LE(at));
-        const errno = -buffer.readInt32LE(at + HEADER);
-        const index = buffer.readUInt32LE(at + 8) - firstCommand;
+      for (const { type, flags, sequence, offset, end } of framesOf(buffer, length)) {
+        const index = sequence - firstCommand;
         // -1 and `count`: the beginning and the end of this batch.
-        if (buffer.readUInt16LE(at + 4) !== NLMSG_ERROR || errno === 0 || index < -1 || index > count) continue;
-        found ??= refusalAt(buffer.subarray(at, Math.min(end, length)), errno, index < count ? index : -1);
+        if (type !== NLMSG_ERROR || index < -1 || index > count) continue;
+        const fault = faultIn(buffer.subarray(offset + HEADER, end), type, flags);
+        if (fault !== undefined) found ??= refusalOf(fault, index < count ? index : -1);
       }
     }
     return found;
   }
 
   #frame(type: number, flags: number, body: Uint8Array): Buffer {
-    const frame = Buffer.alloc(HEADER + ((body.length + 3) & ~3));
-    frame.writeUInt32LE(HEADER + body.length, 0);
-    frame.writeUInt16LE(type, 4);
-    frame.writeUInt16LE(flags | NLM_F_REQUEST, 6);
-    frame.writeUInt32LE(this.#sequence, 8);
-    frame.set(body, HEADER);
+    const frame = frameOf(type, flags | NLM_F_REQUEST, this.#sequence, body);
     this.#sequence = (this.#sequence + 1) % 2 ** 32;
     return frame;
   }
 }
 
-/** `message`: a NLMSG_ERROR. `command`: negative when it speaks of the whole batch. */
-function refusalAt(message: Buffer, errno: number, command: number): Refusal {
-  const flags = message.readUInt16LE(6);
-  // The refused message's header is repeated, and its body too unless the kernel capped it.
-  const repeated = (flags & NLM_F_CAPPED) !== 0 ? HEADER : message.readUInt32LE(HEADER + 4);
-  const details = HEADER + 4 + ((repeated + 3) & ~3);
-  const told = (flags & NLM_F_ACK_TLVS) !== 0 && details < message.length;
-  const words = told ? attribute(message, NLMSGERR_ATTR_MSG, details) : undefined;
-  const offset = told ? attribute(message, NLMSGERR_ATTR_OFFS, details)?.readUInt32LE(0) : undefined;
+/** `command`: negative when the fault is that of the whole batch. */
+function refusalOf({ errno, words, offset }: Fault, command: number): Refusal {
   return {
     errno,
-    words: words === undefined ? '' : attributeText(words),
+    words,
     ...(command < 0 ? {} : { command }),
     ...(offset === undefined ? {} : { offset: offset - HEADER }),
   };

@@ -7,6 +7,7 @@ import type { Flow } from '../core/flow.ts';
 import { addressText } from '../core/iptext.ts';
 import type { Protocol } from '../core/vocabulary.ts';
 import { AttributeWriter, attribute, attributeLength, findAttribute } from '../native/attributes.ts';
+import type { FlowPorts } from '../reconcile/ports.ts';
 
 /** NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET */
 export const CT_GET = (1 << 8) | 1;
@@ -33,12 +34,22 @@ const AF_INET6 = 10;
 /** sizeof(struct nfgenmsg) */
 const HEADER = 4;
 
-const NUMBERS: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
-const PROTOCOLS = new Map(Object.entries(NUMBERS).map(([name, number]) => [number, name as Protocol]));
+/** IPPROTO_TCP, … */
+export const IPPROTO: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
+const PROTOCOLS = new Map(Object.entries(IPPROTO).map(([name, number]) => [number, name as Protocol]));
 
 /** One number per protocol and port, for sets that are asked 100,000 times. */
 export function portKey(protocol: Protocol, port: number): number {
-  return (NUMBERS[protocol] << 16) | port;
+  return (IPPROTO[protocol] << 16) | port;
+}
+
+/** The keys of every port of these, blocks number by number. */
+export function portKeys(ports: readonly FlowPorts[]): ReadonlySet<number> {
+  const keys = new Set<number>();
+  for (const { protocol, port, size } of ports) {
+    for (let offset = 0; offset < size; offset++) keys.add(portKey(protocol, port + offset));
+  }
+  return keys;
 }
 
 /** The body of a dump of every entry, both families. */

@@ -13,7 +13,7 @@ import type { Flow } from '../core/flow.ts';
 import { isErrno, SystemError } from '../native/errno.ts';
 import { NETLINK_NETFILTER, NetlinkSocket } from '../native/netlink.ts';
 import type { FlowPorts, Flows } from '../reconcile/ports.ts';
-import { CT_DELETE, CT_GET, deletionOf, everyEntry, portKey, readFlow } from './conntrack.ts';
+import { CT_DELETE, CT_GET, deletionOf, everyEntry, portKeys, readFlow } from './conntrack.ts';
 
 /** Deletions a datagram: about 0.2 ms of work for the kernel. */
 const DELETIONS = 100;
@@ -25,19 +25,11 @@ export class ConntrackFlows implements Flows {
     if (ports.length === 0) return 0;
     try {
       await using socket = NetlinkSocket.open(NETLINK_NETFILTER);
-      return await erase(socket, await collect(socket, ports === 'all' ? ports : keysOf(ports), disagrees));
+      return await erase(socket, await collect(socket, ports === 'all' ? ports : portKeys(ports), disagrees));
     } catch (error) {
       throw explained(error);
     }
   }
-}
-
-function keysOf(ports: readonly FlowPorts[]): ReadonlySet<number> {
-  const keys = new Set<number>();
-  for (const { protocol, port, size } of ports) {
-    for (let offset = 0; offset < size; offset++) keys.add(portKey(protocol, port + offset));
-  }
-  return keys;
 }
 
 /** The entries that disagree. One made during the dump was made under the present rules, so none is missed. */

@@ -9,7 +9,7 @@ import type { Flow } from '../core/flow.ts';
 import { isErrno } from '../native/errno.ts';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../native/netlink.ts';
 import type { FlowPorts } from '../reconcile/ports.ts';
-import { CT_GET, everyEntry, portKey, readFlow } from './conntrack.ts';
+import { CT_GET, everyEntry, portKeys, readFlow } from './conntrack.ts';
 import { deviceByIndex } from './devices.ts';
 import { readElements } from './dump.ts';
 import { deviceToward } from './routes.ts';
@@ -55,10 +55,7 @@ async function elementsOrNone(socket: NetlinkSocket): Promise<readonly Element[]
 
 /** The flows whose original destination port is one of these. Never rejects. */
 export async function glanceAtFlows(ports: readonly FlowPorts[]): Promise<Seen<readonly Flow[]>> {
-  const keys = new Set<number>();
-  for (const { protocol, port, size } of ports) {
-    for (let offset = 0; offset < size; offset++) keys.add(portKey(protocol, port + offset));
-  }
+  const keys = portKeys(ports);
   try {
     await using socket = NetlinkSocket.open(NETLINK_NETFILTER);
     const flows: Flow[] = [];

@@ -4,12 +4,10 @@
  */
 import type { Passage } from '../core/diagnosis.ts';
 import { addressBytes } from '../core/iptext.ts';
-import type { Protocol } from '../core/vocabulary.ts';
+import { IPPROTO } from './conntrack.ts';
 
 /** Undefined: unknown. */
 export type Value = Buffer | undefined;
-
-const PROTOCOLS: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
 
 /** enum nft_meta_keys; of the mark nothing is known. */
 export function metaValue(key: number, { family, input, output, protocol }: Passage): Value {
@@ -23,7 +21,7 @@ export function metaValue(key: number, { family, input, output, protocol }: Pass
     case 15:
       return Buffer.of(family === 4 ? 2 : 10);
     case 16:
-      return protocol === undefined ? undefined : Buffer.of(PROTOCOLS[protocol]);
+      return protocol === undefined ? undefined : Buffer.of(IPPROTO[protocol]);
     default:
       return undefined;
   }
@@ -71,7 +69,7 @@ export function headerBytes(base: number, offset: number, length: number, passag
       : undefined;
   if (base === 2) return within(2, port === undefined ? undefined : Uint8Array.of(port >> 8, port & 0xff));
   if (base !== 1) return undefined;
-  const number = protocol === undefined ? undefined : Uint8Array.of(PROTOCOLS[protocol]);
+  const number = protocol === undefined ? undefined : Uint8Array.of(IPPROTO[protocol]);
   const address = destination === undefined ? undefined : addressBytes(destination);
   return within(family === 4 ? 9 : 6, number) ?? within(family === 4 ? 16 : 24, address);
 }

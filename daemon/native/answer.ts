@@ -16,6 +16,7 @@ const NLM_F_DUMP_INTR = 0x10;
 const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 const NLMSGERR_ATTR_MSG = 1;
+const NLMSGERR_ATTR_OFFS = 2;
 
 /** `body` follows the netlink header: the family's fixed struct, then attributes. */
 export interface NetlinkMessage {
@@ -96,12 +97,30 @@ export function* framesOf(buffer: Buffer, received: number): Generator<Frame> {
   }
 }
 
-/** Throws when a NLMSG_ERROR or NLMSG_DONE carries an errno, with the kernel's words (extended ack) where it has any. */
-function refuse(body: Buffer, type: number, flags: number): void {
+/** Why the kernel refused a request. */
+export interface Fault {
+  /** Positive. */
+  readonly errno: number;
+  /** The kernel's own words (extended ack), often empty. */
+  readonly words: string;
+  /** Where in the request the refused attribute begins, its header included; undefined when the kernel does not say. */
+  readonly offset: number | undefined;
+}
+
+/** What an NLMSG_ERROR or NLMSG_DONE tells; undefined when it is no refusal. `body` follows the netlink header. */
+export function faultIn(body: Buffer, type: number, flags: number): Fault | undefined {
   const errno = body.length >= 4 ? -body.readInt32LE(0) : 0;
-  if (errno === 0) return;
+  if (errno === 0) return undefined;
   // NLMSG_ERROR repeats the request's header, and its body too unless the kernel capped it.
   const repeated = type === NLMSG_DONE ? 0 : (flags & NLM_F_CAPPED) !== 0 ? HEADER : body.readUInt32LE(4);
-  const words = (flags & NLM_F_ACK_TLVS) === 0 ? undefined : attribute(body, NLMSGERR_ATTR_MSG, 4 + repeated);
-  throw new SystemError('NETLINK_FAILED', 'netlink', errno, words === undefined ? '' : attributeText(words));
+  const details = 4 + ((repeated + 3) & ~3);
+  const told = (flags & NLM_F_ACK_TLVS) !== 0 && details < body.length;
+  const words = told ? attribute(body, NLMSGERR_ATTR_MSG, details) : undefined;
+  const offset = told ? attribute(body, NLMSGERR_ATTR_OFFS, details)?.readUInt32LE(0) : undefined;
+  return { errno, words: words === undefined ? '' : attributeText(words), offset };
+}
+
+function refuse(body: Buffer, type: number, flags: number): void {
+  const fault = faultIn(body, type, flags);
+  if (fault !== undefined) throw new SystemError('NETLINK_FAILED', 'netlink', fault.errno, fault.words);
 }

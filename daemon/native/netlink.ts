@@ -26,7 +26,6 @@ export type { NetlinkMessage } from './answer.ts';
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 
-export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 
 const NLM_F_REQUEST = 1;
@@ -50,6 +49,21 @@ export interface NetlinkCommand {
   readonly body: Uint8Array;
 }
 
+/** A descriptor of a socket that tells why a request is refused, and no more of the request than it must. Throws SYSCALL_FAILED. */
+export function openNetlink(protocol: number): number {
+  const fd = socket(AF_NETLINK, 3 /* SOCK_RAW */, protocol);
+  try {
+    setsockopt(fd, 1 /* SOL_SOCKET */, 20 /* SO_RCVTIMEO */, timeval(TIMEOUT_SECONDS));
+    setsockopt(fd, 270 /* SOL_NETLINK */, 10 /* NETLINK_CAP_ACK */, 1);
+    setsockopt(fd, 270 /* SOL_NETLINK */, 11 /* NETLINK_EXT_ACK */, 1);
+    bind(fd, SOCKADDR_NL);
+    return fd;
+  } catch (error) {
+    close(fd);
+    throw error;
+  }
+}
+
 export class NetlinkSocket implements Disposable, AsyncDisposable {
   readonly #fd: number;
   readonly #buffer = Buffer.allocUnsafeSlow(BUFFER);
@@ -63,17 +77,7 @@ export class NetlinkSocket implements Disposable, AsyncDisposable {
 
   /** `protocol`: NETLINK_ROUTE, NETLINK_NETFILTER. Throws SYSCALL_FAILED. */
   static open(protocol: number): NetlinkSocket {
-    const fd = socket(AF_NETLINK, 3 /* SOCK_RAW */, protocol);
-    try {
-      setsockopt(fd, 1 /* SOL_SOCKET */, 20 /* SO_RCVTIMEO */, timeval(TIMEOUT_SECONDS));
-      setsockopt(fd, 270 /* SOL_NETLINK */, 10 /* NETLINK_CAP_ACK */, 1);
-      setsockopt(fd, 270 /* SOL_NETLINK */, 11 /* NETLINK_EXT_ACK */, 1);
-      bind(fd, SOCKADDR_NL);
-      return new NetlinkSocket(fd);
-    } catch (error) {
-      close(fd);
-      throw error;
-    }
+    return new NetlinkSocket(openNetlink(protocol));
   }
 
   /** Asks for one object; two system calls. Throws NETLINK_FAILED (`errnoName` ENOENT, ENODEV, … when it does not exist). */

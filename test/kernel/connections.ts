@@ -5,13 +5,14 @@
 
 import type { Flow } from '../../daemon/core/flow.ts';
 import { addressBytes } from '../../daemon/core/iptext.ts';
+import { IPPROTO } from '../../daemon/datapath/conntrack.ts';
 import { AttributeWriter } from '../../daemon/native/attributes.ts';
-import { NETLINK_NETFILTER, NetlinkSocket, NLM_F_CREATE, NLM_F_EXCL } from '../../daemon/native/netlink.ts';
+import { NETLINK_NETFILTER, NetlinkSocket, NLM_F_CREATE } from '../../daemon/native/netlink.ts';
 import type { Namespace } from './namespace.ts';
 
 /** NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW */
 const CT_NEW = 1 << 8;
-const NUMBERS = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+const NLM_F_EXCL = 0x200;
 /** SEEN_REPLY, ASSURED, CONFIRMED, SRC_NAT_DONE, DST_NAT_DONE; the kernel finds out by itself whether it is translated. */
 const STATUS = 0x18e;
 
@@ -63,7 +64,7 @@ function tuple(writer: AttributeWriter, type: number, protocol: Flow['protocol']
   writer.nest(type, (tuple) =>
     tuple
       .nest(1 /* CTA_TUPLE_IP */, (ip) => ip.bytes(first, bytes(from[0])).bytes(first + 1, bytes(to[0])))
-      .nest(2 /* CTA_TUPLE_PROTO */, (proto) => proto.u8(1, NUMBERS[protocol]).be16(2, from[1]).be16(3, to[1])),
+      .nest(2 /* CTA_TUPLE_PROTO */, (proto) => proto.u8(1, IPPROTO[protocol]).be16(2, from[1]).be16(3, to[1])),
   );
 }
 
