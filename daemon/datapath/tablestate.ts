@@ -10,31 +10,18 @@ import { SETS } from '../../rules/element.ts';
 import { type FieldType, LAYOUTS } from '../../rules/layout.ts';
 import { CHAINS, RULE_COUNTS, TABLE, type TableObjects } from '../../rules/skeleton.ts';
 import { printable } from '../core/text.ts';
-import { AttributeWriter, attribute, attributeText } from '../native/attributes.ts';
+import { AttributeWriter, attribute } from '../native/attributes.ts';
 import { isErrno } from '../native/errno.ts';
 import type { NetlinkSocket } from '../native/netlink.ts';
 import { fieldsLength } from './elementcodec.ts';
+import * as nft from './nftables.ts';
+import { HEADER, number, text } from './nftables.ts';
 
-const SUBSYSTEM = 10 << 8;
-const NFT_MSG_GETTABLE = SUBSYSTEM | 1;
-const NFT_MSG_GETCHAIN = SUBSYSTEM | 4;
-const NFT_MSG_GETRULE = SUBSYSTEM | 7;
-const NFT_MSG_GETSET = SUBSYSTEM | 10;
+const NFT_MSG_GETSET = (10 << 8) | 10;
 
-/** The table's name is the first attribute of tables, chains, rules and sets alike. */
-const NFTA_OBJECT_TABLE = 1;
-const NFTA_TABLE_FLAGS = 2;
 const NFTA_TABLE_HANDLE = 4;
 const NFTA_CHAIN_HANDLE = 2;
-const NFTA_CHAIN_NAME = 3;
-const NFTA_CHAIN_HOOK = 4;
-const NFTA_CHAIN_POLICY = 5;
-const NFTA_CHAIN_TYPE = 7;
-const NFTA_HOOK_HOOKNUM = 1;
-const NFTA_HOOK_PRIORITY = 2;
-const NFTA_RULE_CHAIN = 2;
 const NFTA_RULE_HANDLE = 3;
-const NFTA_RULE_EXPRESSIONS = 4;
 const NFTA_SET_NAME = 2;
 const NFTA_SET_FLAGS = 3;
 const NFTA_SET_KEY_TYPE = 4;
@@ -47,12 +34,9 @@ const NFT_SET_ANONYMOUS = 0x1;
 const NFT_SET_INTERVAL = 0x4;
 const NFT_SET_MAP = 0x8;
 const NFT_SET_CONCAT = 0x80;
-const NF_ACCEPT = 1;
 /** struct nfgenmsg of NFPROTO_INET. */
 const INET = Uint8Array.of(1, 0, 0, 0);
 
-/** enum nf_inet_hooks. */
-const HOOKS = ['prerouting', 'input', 'forward', 'output', 'postrouting'] as const;
 /** enum datatypes of nft: what a set's creator told the kernel to remember. */
 const TYPES: Readonly<Record<FieldType, number>> = { address4: 7, address6: 8, protocol: 12, port: 13, device: 41 };
 const FORM = [NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN, NFTA_SET_DATA_TYPE, NFTA_SET_DATA_LEN] as const;
@@ -101,14 +85,14 @@ export interface TableState {
 
 /** Undefined when there is no table `inet berth`. A change during the call may be seen in part. Throws NETLINK_FAILED. */
 export function readTableState(socket: NetlinkSocket): TableState | undefined {
-  const ofTable = new AttributeWriter(INET).text(NFTA_OBJECT_TABLE, TABLE).body();
+  const ofTable = new AttributeWriter(INET).text(nft.NFTA_TABLE, TABLE).body();
   try {
-    const { body } = socket.get(NFT_MSG_GETTABLE, ofTable);
+    const { body } = socket.get(nft.NFT_MSG_GETTABLE, ofTable);
     return {
       handle: hex(body, NFTA_TABLE_HANDLE),
-      flags: number(body, NFTA_TABLE_FLAGS),
-      chains: new Map(dumped(socket, NFT_MSG_GETCHAIN, ofTable).map(chainState)),
-      rules: rulesByChain(dumped(socket, NFT_MSG_GETRULE, ofTable)),
+      flags: number(body, nft.NFTA_TABLE_FLAGS),
+      chains: new Map(dumped(socket, nft.NFT_MSG_GETCHAIN, ofTable).map(chainState)),
+      rules: rulesByChain(dumped(socket, nft.NFT_MSG_GETRULE, ofTable)),
       sets: new Map(dumped(socket, NFT_MSG_GETSET, ofTable).filter(isNamed).map(setState)),
     };
   } catch (error) {
@@ -122,30 +106,30 @@ function dumped(socket: NetlinkSocket, type: number, ofTable: Uint8Array): reado
   return socket
     .dump(type, ofTable)
     .map(({ body }) => body)
-    .filter((body) => text(body, NFTA_OBJECT_TABLE) === TABLE);
+    .filter((body) => text(body, nft.NFTA_TABLE) === TABLE);
 }
 
 function chainState(body: Buffer): [string, ChainState] {
-  const hook = attribute(body, NFTA_CHAIN_HOOK, INET.length);
-  const accepts = number(body, NFTA_CHAIN_POLICY) === NF_ACCEPT ? 'accept' : 'drop';
+  const hook = attribute(body, nft.NFTA_CHAIN_HOOK, HEADER);
+  const accepts = number(body, nft.NFTA_CHAIN_POLICY) === nft.NF_ACCEPT ? 'accept' : 'drop';
   const place =
     hook === undefined
       ? ''
       : [
-          text(body, NFTA_CHAIN_TYPE),
-          HOOKS[number(hook, NFTA_HOOK_HOOKNUM, 0)] ?? '',
-          number(hook, NFTA_HOOK_PRIORITY, 0) | 0,
+          text(body, nft.NFTA_CHAIN_TYPE),
+          nft.HOOKS[number(hook, nft.NFTA_HOOK_HOOKNUM, 0)] ?? '',
+          number(hook, nft.NFTA_HOOK_PRIORITY, 0) | 0,
           accepts,
         ].join(' ');
-  return [text(body, NFTA_CHAIN_NAME), { handle: hex(body, NFTA_CHAIN_HANDLE), hook: place }];
+  return [text(body, nft.NFTA_CHAIN_NAME), { handle: hex(body, NFTA_CHAIN_HANDLE), hook: place }];
 }
 
 function rulesByChain(bodies: readonly Buffer[]): ReadonlyMap<string, readonly string[]> {
   const rules = new Map<string, string[]>();
   for (const body of bodies) {
-    const chain = text(body, NFTA_RULE_CHAIN);
+    const chain = text(body, nft.NFTA_RULE_CHAIN);
     const known = rules.get(chain);
-    const rule = `${hex(body, NFTA_RULE_HANDLE)} ${hex(body, NFTA_RULE_EXPRESSIONS)}`;
+    const rule = `${hex(body, NFTA_RULE_HANDLE)} ${hex(body, nft.NFTA_RULE_EXPRESSIONS)}`;
     if (known === undefined) rules.set(chain, [rule]);
     else known.push(rule);
   }
@@ -221,15 +205,6 @@ function shown(name: string): string {
   return printable(name, 64);
 }
 
-function text(body: Buffer, type: number): string {
-  const payload = attribute(body, type, INET.length);
-  return payload === undefined ? '' : attributeText(payload);
-}
-
-function number(body: Buffer, type: number, start = INET.length): number {
-  return attribute(body, type, start)?.readUInt32BE(0) ?? 0;
-}
-
 function hex(body: Buffer, type: number): string {
-  return attribute(body, type, INET.length)?.toString('hex') ?? '';
+  return attribute(body, type, HEADER)?.toString('hex') ?? '';
 }
