@@ -21,7 +21,6 @@ if [ "${1-}" = bench ]; then
   [ -x /usr/lib/cni/portmap ] || missing="$missing containernetworking-plugins"
   PATH=/usr/sbin:/sbin:$PATH command -v iptables-legacy >/dev/null || missing="$missing iptables"
 fi
-ldconfig -p | grep -q libnftables.so.1 || missing="$missing libnftables1"
 if [ -n "$missing" ]; then
   say "installing$missing"
   export DEBIAN_FRONTEND=noninteractive

@@ -17,8 +17,6 @@ export type ErrorCode =
   | 'NETLINK_FAILED'
   /** The state directory cannot be used. */
   | 'STATE_UNUSABLE'
-  /** Another agent holds the lock. */
-  | 'LOCK_HELD'
   /** The source of pods cannot be read. */
   | 'PODS_UNREADABLE'
   /** What a pod is to be told could not be written. */
