@@ -17,6 +17,8 @@ export type ErrorCode =
   | 'NETLINK_FAILED'
   /** The state directory cannot be used. */
   | 'STATE_UNUSABLE'
+  /** An agent holds the lock of the state directory. */
+  | 'LOCK_HELD'
   /** The source of pods cannot be read. */
   | 'PODS_UNREADABLE'
   /** What a pod is to be told could not be written. */
