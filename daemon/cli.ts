@@ -56,18 +56,15 @@ async function doctor(argv: readonly string[], signal: AbortSignal): Promise<num
 
 async function uninstall(argv: readonly string[], signal: AbortSignal): Promise<number> {
   const { readUninstallOptions } = await import('./ops/uninstall/options.ts');
-  const command = readUninstallOptions({ argv, env: process.env }, hostname());
-  if (command.kind === 'help') {
-    process.stdout.write(command.text);
-    return 0;
-  }
+  const command = readUninstallOptions(await sourcesOf(argv), hostname());
+  if (command.kind === 'help') return print(command.text);
   const { runUninstall } = await import('./uninstall.ts');
   return runUninstall(command.options, { stdout: process.stdout, stderr: process.stderr, signal });
 }
 
 async function wait(argv: readonly string[], signal: AbortSignal): Promise<number> {
   const { readWaitOptions } = await import('./ops/wait/options.ts');
-  const command = readWaitOptions({ argv, env: process.env });
+  const command = readWaitOptions(await sourcesOf(argv));
   if (command.kind === 'help') return print(command.text);
   const { waitForNumbers, writeEnvFile } = await import('./ops/wait/wait.ts');
   const { systemClock } = await import('./ops/clock.ts');

@@ -40,6 +40,10 @@ test('berth watch ends quietly when its reader goes away', async (t) => {
 
 test('a variable of berth doctor and of the clients does not keep the agent from starting, an unknown one does', async (t) => {
   const run = (env: Readonly<Record<string, string>>) => berth(['agent', '--pods=nonsense'], env).ended;
-  t.regex((await run({ BERTH_OUTPUT: 'json' })).stderr, /^berth agent: --pods: "nonsense" is not dir:PATH/);
+  t.regex(
+    (await run({ BERTH_OUTPUT: 'json' })).stderr,
+    /^berth agent: --pods: "nonsense" is neither dir:PATH nor kubernetes/,
+  );
+  t.regex((await run({ BERTH_DRY_RUN: 'true', BERTH_ENV_FILE: '/env' })).stderr, /^berth agent: --pods: "nonsense"/);
   t.regex((await run({ BERTH_OUTPTU: 'json' })).stderr, /^berth agent: unknown environment variable BERTH_OUTPTU/);
 });

@@ -35,8 +35,6 @@ export interface LogDestination {
  * 20,000 mappings says 7 MB of `mapped` in one turn, before the first byte can go out.
  */
 const MAX_BUFFERED = 8 * 1024 * 1024;
-/** So much is handed over at once, in characters: what is dropped is dropped by such pieces. */
-const MAX_CHUNK = 32 * 1024;
 
 /** Longest message and stack of an error, in characters. */
 const MAX_MESSAGE = 1024;
@@ -59,28 +57,9 @@ export function createLog({ level, format, node, destination = stderr() }: LogOp
   );
 }
 
-/**
- * Written behind the program's back, and flushed when it exits. The lines of one turn go out together: handed over one by one,
- * those of 10,000 adopted mappings are a quarter of all memory that a start allocates.
- */
+/** Written behind the program's back, and flushed when it exits. */
 function stderr(): LogDestination {
-  let lines: string[] = [];
-  let length = 0;
-  const flush = () => {
-    if (lines.length > 0) out.write(lines.join(''));
-    lines = [];
-    length = 0;
-  };
-  // Before the destination does it by itself.
-  process.once('exit', flush);
-  const out = pino.destination({ dest: 2, sync: false, maxLength: MAX_BUFFERED });
-  return {
-    write(line) {
-      length += line.length;
-      if (lines.push(line) === 1) setImmediate(flush);
-      if (length >= MAX_CHUNK) flush();
-    },
-  };
+  return pino.destination({ dest: 2, sync: false, maxLength: MAX_BUFFERED });
 }
 
 /** Only what is known to be harmless: errors of HTTP clients and of processes carry headers, options and input. */

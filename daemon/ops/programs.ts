@@ -5,6 +5,8 @@
 import { agentTable } from './agentoptions.ts';
 import { CLIENT_TABLE } from './clientoptions.ts';
 import type { OptionTable } from './optiontable.ts';
+import { uninstallTable } from './uninstall/options.ts';
+import { WAIT_TABLE } from './wait/options.ts';
 
 /** Those of `berth doctor` are the agent's, and `output`. */
-export const EVERY_TABLE: readonly OptionTable[] = [agentTable(''), CLIENT_TABLE];
+export const EVERY_TABLE: readonly OptionTable[] = [agentTable(''), CLIENT_TABLE, uninstallTable(''), WAIT_TABLE];

@@ -15,7 +15,8 @@ const ABOUT =
   'those that the agent of this node had). The agent must have ended. Can be repeated. Ends with 0, 1 when something is left, ' +
   '2 for a wrong command line.';
 
-function uninstallTable(hostname: string) {
+/** Of this command, those of the agent among them. */
+export function uninstallTable(hostname: string) {
   return {
     ...agentTable(hostname),
     timeout: {

@@ -10,7 +10,7 @@ const ABOUT =
   'PORT_<NAME>=NUMBER for each (FIRST-LAST for a block). The annotations come from a downward API volume with ' +
   'metadata.annotations, which kubelet brings up to date within seconds to a minute.';
 
-const TABLE = {
+export const WAIT_TABLE = {
   annotations: {
     type: 'string',
     value: 'FILE',
@@ -41,18 +41,18 @@ const TABLE = {
   config: { type: 'string', value: 'FILE', parse: absolutePath(), help: 'YAML file with any of these options.' },
 } as const satisfies OptionTable;
 
-export type WaitOptions = Omit<Values<typeof TABLE>, 'config'>;
+export type WaitOptions = Omit<Values<typeof WAIT_TABLE>, 'config'>;
 
 export type WaitCommand =
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'run'; readonly options: WaitOptions };
 
 /** Throws CONFIG_INVALID. */
-export function readWaitOptions({ argv, env }: Sources): WaitCommand {
+export function readWaitOptions(sources: Sources): WaitCommand {
   // Kubernetes itself sets BERTH_PORT where there is a Service of the name berth.
-  const own = Object.entries(env).filter(([name, value]) => name !== 'BERTH_PORT' || !value?.includes('://'));
-  const read = readOptions(TABLE, { argv, env: Object.fromEntries(own) });
-  if (read.kind === 'help') return { kind: 'help', text: helpText('wait', ABOUT, TABLE) };
+  const own = Object.entries(sources.env).filter(([name, value]) => name !== 'BERTH_PORT' || !value?.includes('://'));
+  const read = readOptions(WAIT_TABLE, { ...sources, env: Object.fromEntries(own) });
+  if (read.kind === 'help') return { kind: 'help', text: helpText('wait', ABOUT, WAIT_TABLE) };
   const { config: _, ...options } = read.values;
   return { kind: 'run', options };
 }
