@@ -4,13 +4,12 @@
  */
 import type { Element } from '../../rules/element.ts';
 import { nodeElements, sameDeviceElements } from '../../rules/elements.ts';
-import { type ChangedSetting, loopbackSetting } from '../core/state.ts';
+import { type ChangedSetting, deviceOfSetting, loopbackSetting } from '../core/state.ts';
 import type { Mapping, NodeAddress } from '../core/vocabulary.ts';
 import type { Network, PodRoute } from './ports.ts';
 
 /** So many changed settings are kept without a look at whether their devices are still there. */
 const MAX_SETTINGS = 64;
-const LOOPBACK_SETTING = /^net\.ipv4\.conf\.(.+)\.route_localnet$/;
 
 export class Surroundings {
   readonly #network: Network;
@@ -61,7 +60,7 @@ export class Surroundings {
   /** What was changed on a device that is gone is gone with it: where each pod has its own the list would grow for ever (I10). */
   #trimSettings(): void {
     for (const setting of this.#settings.keys()) {
-      const device = LOOPBACK_SETTING.exec(setting)?.[1];
+      const device = deviceOfSetting(setting);
       if (device === undefined) continue;
       const gone = this.#try('route_localnet', () => this.#network.loopbackOpen(device) === undefined);
       if (gone === true) this.#settings.delete(setting);

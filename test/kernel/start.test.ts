@@ -189,7 +189,9 @@ test.serial('a pool in the ephemeral range is added to the reserved ports, and w
   t.is(site.node.sysctl('net.ipv4.ip_local_reserved_ports'), '40000-40099,50000-50009');
   t.deepEqual(warnings(agent, 'ephemeral'), []);
   await site.until(() => site.state().settings.length === 1, 'the state file remembers what stood there');
-  t.deepEqual(site.state().settings, [{ setting: 'net.ipv4.ip_local_reserved_ports', before: '50000-50009' }]);
+  t.deepEqual(site.state().settings, [
+    { setting: 'net.ipv4.ip_local_reserved_ports', before: '50000-50009', added: '40000-40099' },
+  ]);
 });
 
 test.serial('pools that a changed file brings are protected and checked like those of the start', async (t) => {
@@ -205,7 +207,9 @@ test.serial('pools that a changed file brings are protected and checked like tho
     'the new pool is protected',
   );
   await site.until(() => site.state().settings.length === 1, 'the state file remembers what stood there');
-  t.deepEqual(site.state().settings, [{ setting: 'net.ipv4.ip_local_reserved_ports', before: '' }]);
+  t.deepEqual(site.state().settings, [
+    { setting: 'net.ipv4.ip_local_reserved_ports', before: '', added: '40000-41999' },
+  ]);
   t.regex(warnings(agent, 'may open')[0] ?? '', /may open 2048 files, 4000 host ports need 5024/);
 });
 
