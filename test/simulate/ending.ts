@@ -45,7 +45,7 @@ interface Found {
 export function checkEnding(stage: Stage, life: AgentLife | undefined): void {
   if (life?.feed.view.listedAt === undefined) throw new Violation('I3', 'no agent is at work');
   const rules = rulesOf(stage.node.ruleset.elements());
-  const dues = duesOf(stage);
+  const dues = duesOf(stage, rules);
   const found = dues.flatMap((due) => findNumbers(stage, due, rules));
   checkNumbers(found);
   checkKernel(stage, found);
@@ -69,7 +69,7 @@ export function checkEnding(stage: Stage, life: AgentLife | undefined): void {
 }
 
 /** The pods that ask for something and may have it here. The newest pod has an address. */
-function duesOf(stage: Stage): readonly Due[] {
+function duesOf(stage: Stage, rules: readonly Rule[]): readonly Due[] {
   const { api, node, pools } = stage;
   const dues: Due[] = [];
   for (const pod of api.pods) {
@@ -79,6 +79,7 @@ function duesOf(stage: Stage): readonly Due[] {
       asked,
       pools.find(({ name }) => name === asked.pool),
       node,
+      rules.find(({ uid }) => uid === pod.uid)?.hostIP,
     );
     const shared = api.pods.some(
       (other) =>

@@ -122,7 +122,7 @@ export class HealthCheck {
     const asked = api.asked(pod);
     if (asked === undefined || portOfRule(rule, asked) === undefined) return false;
     const pool = pools.find(({ name }) => name === asked.pool);
-    const hostIP = hostIPOf(asked, pool, node);
+    const hostIP = hostIPOf(asked, pool, node, rule.hostIP);
     if (hostIP === null || (hostIP ?? '') !== rule.hostIP) return false;
     if (pool === undefined || !poolHolds(pool, rule.first, rule.last - rule.first + 1)) return false;
     return targetsOf(pod, hostIP, node).includes(rule.podIP) && life.feed.view.owns(pod, rule.podIP);

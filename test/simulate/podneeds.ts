@@ -6,17 +6,26 @@ import type { Asked, AskedPort } from './asked.ts';
 import type { SimNode } from './simnode.ts';
 import type { Rule } from './table.ts';
 
-/** The node's address that is meant: undefined for any, null for one that the node lacks. */
-export function hostIPOf(asked: Asked, pool: PoolConfig | undefined, node: SimNode): string | undefined | null {
+/**
+ * The node's address that is meant: undefined for any, null for one that the node lacks. Of several that are meant the pod keeps
+ * the one that it has (`held`).
+ */
+export function hostIPOf(
+  asked: Asked,
+  pool: PoolConfig | undefined,
+  node: SimNode,
+  held?: string,
+): string | undefined | null {
   const addresses = node.addresses.map(({ address }) => address);
   const allowed = pool?.hostIPs;
   const permitted = (address: string) =>
     allowed === undefined || allowed.some((cidr) => containsAddress(cidr, address));
   const { hostIP } = asked;
-  if (hostIP === undefined) return allowed === undefined ? undefined : (addresses.find(permitted) ?? null);
+  const choose = (candidates: readonly string[]) => candidates.find((one) => one === held) ?? candidates[0] ?? null;
+  if (hostIP === undefined) return allowed === undefined ? undefined : choose(addresses.filter(permitted));
   if (!hostIP.includes('/')) return addresses.includes(hostIP) && permitted(hostIP) ? hostIP : null;
   const cidr = { family: hostIP.includes(':') ? 6 : 4, text: hostIP } as const;
-  return addresses.find((address) => containsAddress(cidr, address) && permitted(address)) ?? null;
+  return choose(addresses.filter((address) => containsAddress(cidr, address) && permitted(address)));
 }
 
 /** Addresses that no pod can have. */
