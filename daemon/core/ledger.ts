@@ -14,6 +14,7 @@ import { NumberQueue } from './numberqueue.ts';
 import { type PoolConfig, poolHolds, poolSize } from './pool.ts';
 import { Quarantine } from './quarantine.ts';
 import type { Grant, Resting } from './state.ts';
+import { STATIC_POOL } from './staticports.ts';
 import type { PodRef, Protocol } from './vocabulary.ts';
 
 /** What is looked for: `size` contiguous numbers, free for every one of the protocols. */
@@ -22,6 +23,11 @@ export interface Wanted {
   readonly pool: PoolConfig;
   readonly protocols: readonly Protocol[];
   readonly size: number;
+  /**
+   * A static host port: it need be free on its own address alone (absent: on any), and follows any pod that is gone, as clients
+   * know it from the spec and not from the pod that had it.
+   */
+  readonly fixed?: { readonly hostIP?: string };
 }
 
 /** The key of a grant within its pod. */
@@ -37,6 +43,11 @@ const NONE: ReadonlyMap<string, Grant> = new Map();
 
 type Numbers = Pick<Grant, 'protocol' | 'hostPort' | 'size'>;
 
+/** Any address overlaps every address, as in the scheduler (and in bind(2)). */
+function overlap(one: string | undefined, other: string | undefined): boolean {
+  return one === undefined || other === undefined || one === other;
+}
+
 function numberKeys({ protocol, hostPort, size }: Numbers): readonly string[] {
   return Array.from({ length: size }, (_, index) => numberKey(protocol, hostPort + index));
 }
@@ -45,7 +56,8 @@ export class Ledger {
   readonly #grants = new Map<string, ReadonlyMap<string, Grant>>();
   /** Grants that others have replaced, as long as they hold a number. */
   readonly #leaving = new Set<Grant>();
-  readonly #holders = new Map<string, Grant>();
+  /** By number; more than one only of addresses that do not overlap, which only static host ports have. */
+  readonly #holders = new Map<string, readonly Grant[]>();
   readonly #quarantine = new Quarantine();
   readonly #pools = new Map<string, { config: PoolConfig; readonly queue: NumberQueue }>();
   readonly #random: () => number;
@@ -99,9 +111,9 @@ export class Ledger {
     return this.#leaving.has(grant);
   }
 
-  /** Who has the number; undefined when nobody. */
-  holder(protocol: Protocol, number: number): Grant | undefined {
-    return this.#holders.get(numberKey(protocol, number));
+  /** Who has the number on an address that overlaps this one (absent: on any); undefined when nobody. */
+  holder(protocol: Protocol, number: number, hostIP?: string): Grant | undefined {
+    return this.#holders.get(numberKey(protocol, number))?.find((one) => overlap(one.hostIP, hostIP));
   }
 
   /** How many host ports the pods of a namespace have in a pool; each number and protocol counts, leaving ones do not. */
@@ -139,8 +151,8 @@ export class Ledger {
   available(wanted: Wanted, first: number, now: number, closing: (grant: Grant) => boolean): boolean {
     for (let number = first; number < first + wanted.size; number++) {
       for (const protocol of wanted.protocols) {
-        const holder = this.holder(protocol, number);
-        if (holder !== undefined && !(sameName(holder, wanted.pod) && closing(holder))) return false;
+        const holder = this.holder(protocol, number, wanted.fixed?.hostIP);
+        if (holder !== undefined && !(mayFollow(holder, wanted) && closing(holder))) return false;
         if (this.#quarantine.holds(numberKey(protocol, number), wanted.pod, now, wanted.pool.quarantineMs))
           return false;
       }
@@ -166,8 +178,7 @@ export class Ledger {
     const before = this.grantsOf(grant.uid).get(portKey(grant));
     if (before !== undefined) replaced.add(before);
     for (const key of numberKeys(grant)) {
-      const holder = this.#holders.get(key);
-      if (holder !== undefined) replaced.add(holder);
+      for (const holder of this.#holders.get(key) ?? []) if (overlap(holder.hostIP, grant.hostIP)) replaced.add(holder);
     }
     for (const one of replaced) this.#retire(one);
     this.#grants.set(grant.uid, new Map(this.grantsOf(grant.uid)).set(portKey(grant), grant));
@@ -185,6 +196,8 @@ export class Ledger {
   revoke(grant: Grant, now: number, wallClock: number): void {
     if (!this.#drop(grant)) return;
     const { namespace, pod, name, protocol, pool, hostPort, size } = grant;
+    // Only a pool gives numbers to others: a static host port outside of all of them would be remembered for nothing.
+    if (pool === STATIC_POOL.name && !this.pools().some((one) => poolHolds(one, hostPort, size))) return;
     this.#rest({ namespace, pod, name, protocol, pool, hostPort, size, releasedAt: wallClock }, now);
   }
 
@@ -215,7 +228,8 @@ export class Ledger {
 
   #take(grant: Grant): void {
     for (const key of numberKeys(grant)) {
-      this.#holders.set(key, grant);
+      const others = this.#holders.get(key)?.filter(({ hostIP }) => !overlap(hostIP, grant.hostIP)) ?? [];
+      this.#holders.set(key, [...others, grant]);
       this.#quarantine.forget(key);
     }
     const queue = this.#pools.get(grant.pool)?.queue;
@@ -229,12 +243,16 @@ export class Ledger {
   }
 
   #holdsAny(grant: Grant): boolean {
-    return numberKeys(grant).some((key) => this.#holders.get(key) === grant);
+    return numberKeys(grant).some((key) => this.#holders.get(key)?.includes(grant) === true);
   }
 
   #drop(grant: Grant): boolean {
     if (!this.#leaving.delete(grant) && !this.#unlist(grant)) return false;
-    for (const key of numberKeys(grant)) if (this.#holders.get(key) === grant) this.#holders.delete(key);
+    for (const key of numberKeys(grant)) {
+      const others = this.#holders.get(key)?.filter((one) => one !== grant) ?? [];
+      if (others.length > 0) this.#holders.set(key, others);
+      else this.#holders.delete(key);
+    }
     this.version++;
     return true;
   }
@@ -247,6 +265,11 @@ export class Ledger {
     else this.#grants.set(grant.uid, grants);
     return true;
   }
+}
+
+/** The wanted pod may have what this one had as soon as it is gone. A socket that stays bound keeps the number from others. */
+function mayFollow(holder: Grant, { pod, fixed }: Wanted): boolean {
+  return sameName(holder, pod) || (fixed !== undefined && fixed.hostIP === holder.hostIP);
 }
 
 function sameName(of: { readonly namespace: string; readonly pod: string }, pod: PodRef): boolean {

@@ -9,7 +9,7 @@ import { type Fault, fault, faultMessage } from './fault.ts';
 import { type Parsed, parseAllowFrom, parseHostIP, parsePoolName } from './reach.ts';
 import { Selection } from './selection.ts';
 import { exceedsBytes, printable } from './text.ts';
-import { type Pod, type PodRequest, type Problem, podLabel } from './vocabulary.ts';
+import { type Cidr, type Pod, type PodRequest, type Problem, podLabel } from './vocabulary.ts';
 
 /** Of one annotation, in UTF-8. */
 export const MAX_ANNOTATION_BYTES = 4096;
@@ -54,6 +54,18 @@ export function parsePodRequest(pod: Pod): PodRequestResult {
   return { kind: 'ok', request };
 }
 
+export type Sources =
+  /** `allowFrom` is absent where every source is allowed. */
+  | { readonly kind: 'ok'; readonly allowFrom?: readonly Cidr[] }
+  | { readonly kind: 'problem'; readonly problem: Problem };
+
+/** `berth.dev/allow-from` alone: it counts for static host ports too, whether or not the pod opts in. */
+export function parseSources(pod: Pod): Sources {
+  const allowFrom = read(pod, ALLOW_FROM, parseAllowFrom);
+  if (allowFrom?.kind === 'fault') return problem(pod, ALLOW_FROM, allowFrom);
+  return allowFrom === undefined ? { kind: 'ok' } : { kind: 'ok', allowFrom: allowFrom.value };
+}
+
 /** Undefined when the pod has no such annotation. */
 function read<T>(pod: Pod, key: string, parse: (value: string) => Parsed<T>): Parsed<T> | undefined {
   if (!Object.hasOwn(pod.annotations, key)) return undefined;
@@ -62,7 +74,7 @@ function read<T>(pod: Pod, key: string, parse: (value: string) => Parsed<T>): Pa
   return fault(value, `is longer than ${MAX_ANNOTATION_BYTES} bytes`, 'shorten it, no more than that is read');
 }
 
-function problem(pod: Pod, key: string, mistake: Fault): PodRequestResult {
+function problem(pod: Pod, key: string, mistake: Fault): { readonly kind: 'problem'; readonly problem: Problem } {
   const message = faultMessage(pod, key, pod.annotations[key] ?? '', mistake);
   return { kind: 'problem', problem: { reason: 'InvalidPortRequest', message } };
 }

@@ -53,7 +53,7 @@ export function adopt(ledger: Ledger, installed: readonly Element[], state: Agen
  */
 function succeeds(ledger: Ledger, grant: Grant, told: readonly Grant[]): boolean {
   for (let number = grant.hostPort; number < grant.hostPort + grant.size; number++) {
-    const holder = ledger.holder(grant.protocol, number);
+    const holder = ledger.holder(grant.protocol, number, grant.hostIP);
     if (holder === undefined) continue;
     const former = told.some(
       (one) => keyOf(one) === keyOf(holder) && one.hostPort <= number && number < one.hostPort + one.size,
@@ -65,8 +65,9 @@ function succeeds(ledger: Ledger, grant: Grant, told: readonly Grant[]): boolean
 }
 
 /** Completes adopted grants once their pod is seen: its name, and the pool that it asks for (empty: it asks for none). */
-export function identify(ledger: Ledger, pod: Pod, pool: string): void {
+export function identify(ledger: Ledger, pod: Pod, poolFor: (grant: Grant) => string): void {
   for (const grant of ledger.grantsOf(pod.uid).values()) {
+    const pool = poolFor(grant);
     if (grant.pod !== '' && (grant.pool !== '' || pool === '')) continue;
     // The rule may be what the pod had before it asked for another pool: then the file knows the number of that one.
     const own = grant.pool === '' && hasRival(ledger, grant) ? poolOf(ledger, grant) : grant.pool;
@@ -93,9 +94,9 @@ function append<T>(map: Map<string, T[]>, key: string, value: T): void {
   else list.push(value);
 }
 
-function isFree(ledger: Ledger, of: Pick<Grant | Adopted, 'protocol' | 'hostPort' | 'size'>): boolean {
+function isFree(ledger: Ledger, of: Pick<Grant | Adopted, 'protocol' | 'hostPort' | 'size' | 'hostIP'>): boolean {
   for (let number = of.hostPort; number < of.hostPort + of.size; number++) {
-    if (ledger.holder(of.protocol, number) !== undefined) return false;
+    if (ledger.holder(of.protocol, number, of.hostIP) !== undefined) return false;
   }
   return true;
 }

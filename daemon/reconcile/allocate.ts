@@ -10,6 +10,7 @@ import type { Demand } from './demand.ts';
 import { fits } from './fit.ts';
 import type { Clock, Reserver } from './ports.ts';
 import { BUSY_MS, type Closing, NumberSearch } from './search.ts';
+import { isFixed } from './staticdemand.ts';
 
 /** How many numbers one pass tries to bind before it lets other work go first. */
 const TRIES_PER_PASS = 2048;
@@ -65,8 +66,11 @@ export class Allocator {
         continue;
       }
       const picked = new Map<Unit, number>();
+      // A static host port is nobody's but the pod's that names it.
+      const avoided = isFixed(demand) ? () => false : isStatic;
       for (const unit of missing) {
-        const search = this.#search.find(demand, unit, { isStatic, closing, hints: hinted(demand), picked, tries });
+        const limits = { isStatic: avoided, closing, hints: hinted(demand), picked, tries };
+        const search = this.#search.find(demand, unit, limits);
         tries -= search.tried;
         if (search.kind === 'found') {
           picked.set(unit, search.first);
@@ -75,7 +79,7 @@ export class Allocator {
         picked.clear();
         if (search.kind === 'unfinished') retryAt = now;
         else {
-          problems.set(demand.pod.uid, search.problem);
+          if (!problems.has(demand.pod.uid)) problems.set(demand.pod.uid, search.problem);
           const pool = demand.pool as PoolConfig;
           retryAt = earliest(retryAt, search.sawBusy ? now + BUSY_MS : undefined, this.#ledger.nextRestEnd(pool, now));
         }

@@ -11,9 +11,11 @@ import {
   mappingsAnnotation,
   promiseAnnotations,
 } from '../core/result.ts';
+import { STATIC_POOL } from '../core/staticports.ts';
 import { printable } from '../core/text.ts';
 import type { Family, Mapping, NodeAddress, Pod, PodEvent, PodRef, PodResult, Problem } from '../core/vocabulary.ts';
 import { podLabel } from '../core/vocabulary.ts';
+import { portCount } from './demand.ts';
 import { mappingKey } from './plan.ts';
 import type { Clock, Publisher, Recorder, Registry } from './ports.ts';
 import type { PodStanding } from './standing.ts';
@@ -104,8 +106,9 @@ export class Announcer {
     this.#warned.seen.clear();
   }
 
-  /** Names those of the pod's mappings that are live. */
+  /** Names those of the pod's mappings that are live; nothing for a pod that does not opt in. */
   mappedEvent(pod: Pod, promised: readonly Mapping[]): void {
+    if (!optsIn(pod)) return;
     const ports = this.#liveOf(promised).map(
       (one) => `${one.name} ${numbers(one)}/${one.protocol} -> ${one.containerPort}`,
     );
@@ -116,7 +119,9 @@ export class Announcer {
     });
   }
 
+  /** Who was never told of its host ports is not told that they are gone. */
   releasedEvent(pod: Pod): void {
+    if (!this.#told.has(pod.uid)) return;
     this.#publisher.event(pod, {
       type: 'Normal',
       reason: 'PortsReleased',
@@ -175,16 +180,18 @@ export class Announcer {
     const { pod, demand, promised, problem } = standing;
     const galaxyAsked = Object.hasOwn(pod.annotations, GALAXY);
     if (demand === undefined) {
-      if (problem === undefined) return undefined;
+      if (problem === undefined || !optsIn(pod)) return undefined;
       return { annotations: galaxyAsked ? { [GALAXY]: '' } : {}, condition: conditionProblem(problem) };
     }
-    const mapped =
-      problem === undefined && live.length === promised.length && (live.length > 0 || demand.units.length === 0);
+    // Static host ports are served without a word to the pod.
+    if (!optsIn(pod)) return undefined;
+    const mapped = problem === undefined && live.length === promised.length && promised.length === portCount(demand);
     const annotations: Record<string, string> = {};
     if (demand.request.berth) {
       const nodeIPs = (family: Family) =>
         addresses.filter((one) => one.family === family).map(({ address }) => address);
-      Object.assign(annotations, promiseAnnotations(promised));
+      // The number of a static port stands in the spec: nobody waits for it to be promised.
+      Object.assign(annotations, promiseAnnotations(promised.filter(({ pool }) => pool !== STATIC_POOL.name)));
       if (live.length > 0) annotations[MAPPINGS] = mappingsAnnotation(live, nodeIPs);
     }
     // Galaxy's key is the opt-in too: until there is a result it stays, empty.
@@ -215,7 +222,7 @@ function sameObjects(one: readonly Mapping[], other: readonly Mapping[]): boolea
 function pending({ pod, demand, promised }: PodStanding): NonNullable<PodResult['condition']> {
   const what = (reason: string, message: string) =>
     ({ status: 'False', reason, message: `pod ${podLabel(pod)}: ${message}` }) as const;
-  if (promised.length < (demand?.request.requests.length ?? 0))
+  if (demand !== undefined && promised.length < portCount(demand))
     return what('PortsPending', 'its host ports are being chosen');
   if (promised.some(({ podIPs }) => podIPs.length > 0))
     return what('RulesPending', 'the host ports are reserved; their rules are being installed');

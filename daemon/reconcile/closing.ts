@@ -1,7 +1,7 @@
 /** The grants that nobody asks for any more: their pod is gone or ended, or its annotation changed. Pure. */
 import { type Ledger, portKey } from '../core/ledger.ts';
 import type { Grant } from '../core/state.ts';
-import type { Demand } from './demand.ts';
+import { type Demand, partsOf } from './demand.ts';
 import { fits } from './fit.ts';
 import type { Closing } from './search.ts';
 
@@ -40,8 +40,10 @@ const answered = new WeakMap<Grant, Demand>();
 function answers(grant: Grant, demand: Demand): boolean {
   if (answered.get(grant) === demand) return true;
   const key = portKey(grant);
-  const found = demand.units.some((unit) =>
-    unit.requests.some((request) => portKey(request) === key && fits(grant, demand, unit, request)),
+  const found = partsOf(demand).some((part) =>
+    part.units.some((unit) =>
+      unit.requests.some((request) => portKey(request) === key && fits(grant, part, unit, request)),
+    ),
   );
   if (found) answered.set(grant, demand);
   return found;

@@ -3,7 +3,9 @@
  * Pure: problems are data.
  */
 import { containsAddress } from '../core/address.ts';
-import { type PodAddresses, podAddresses } from '../core/podstate.ts';
+import { GALAXY, PORTS } from '../core/annotation.ts';
+import { portKey } from '../core/ledger.ts';
+import { podAddresses } from '../core/podstate.ts';
 import { type PoolConfig, poolOnNode, requestedPorts } from '../core/pool.ts';
 import { parsePodRequest } from '../core/request.ts';
 import { type Unit, unitsOf } from '../core/unit.ts';
@@ -15,12 +17,16 @@ import {
   type Problem,
   podLabel,
 } from '../core/vocabulary.ts';
+import { addressing, suits } from './addressing.ts';
+import { staticDemands } from './staticdemand.ts';
 
 /** The node as a pod's request meets it. */
 export interface NodeView {
   readonly labels: Readonly<Record<string, string>>;
   readonly addresses: readonly NodeAddress[];
   readonly isNodeAddress: (address: string) => boolean;
+  /** The static `hostPort`s of pods are served too. */
+  readonly servesStatics?: boolean;
 }
 
 /** A request that can be understood. Its units may still be refused (`denied`) or wait for an address of the node. */
@@ -39,6 +45,27 @@ export interface Demand {
   readonly blocked?: Problem;
   /** The pod's addresses, of the family of `hostIP` when there is one. */
   readonly podIPs: readonly string[];
+  /** The pod's static host ports, a demand each; absent when they are not served. */
+  readonly statics?: readonly Demand[];
+  /** What is wrong with the pod beside all that stands here. */
+  readonly flaw?: Problem;
+}
+
+const NO_STATICS: readonly Demand[] = [];
+
+/** All that the pod wants: what it asks for in its annotations, then its static host ports. */
+export function partsOf(demand: Demand): readonly Demand[] {
+  return [demand, ...(demand.statics ?? NO_STATICS)];
+}
+
+/** How many ports that is. */
+export function portCount({ request, statics = NO_STATICS }: Demand): number {
+  return request.requests.length + statics.length;
+}
+
+/** What keeps the pod, or the first of its static ports of which that is so, from being mapped at the moment. */
+export function hindranceOf({ blocked, flaw, statics = NO_STATICS }: Demand): Problem | undefined {
+  return blocked ?? flaw ?? statics.find((one) => one.blocked !== undefined)?.blocked;
 }
 
 export type Assessment = { readonly kind: 'none' } | { readonly kind: 'problem'; readonly problem: Problem } | Demand;
@@ -54,6 +81,12 @@ function parseOnce(pod: Pod): Parsed {
     parsedPods.set(pod, parsed);
   }
   return parsed;
+}
+
+/** Whether the pod asks for the port of this key (`portKey`) in its annotations. */
+export function asksFor(pod: Pod, key: string): boolean {
+  const parsed = parseOnce(pod);
+  return parsed.kind === 'ok' && parsed.request.requests.some((request) => portKey(request) === key);
 }
 
 /** `assess` for pools and a node that stay as they are: the same pod is assessed once, and its demand stays the same object. */
@@ -77,14 +110,41 @@ export class Assessor {
 }
 
 /**
- * What the pod may have on this node. `held`: the address of the node at which it has its ports already: it keeps that one as
- * long as it may, whichever others come and go (I6). Total.
+ * What the pod may have on this node. `held`: the address of the node at which it has what it asks for already: it keeps that one
+ * as long as it may, whichever others come and go (I6). Total.
  */
 export function assess(
   pod: Pod,
   pools: ReadonlyMap<string, PoolConfig>,
   node: NodeView,
   held?: string | undefined,
+): Assessment {
+  const asked = assessAsked(pod, pools, node, held);
+  return node.servesStatics === true ? withStatics(asked, pod, node) : asked;
+}
+
+/** A mistake in the annotations is no reason to take the ports of the spec away. */
+function withStatics(asked: Assessment, pod: Pod, node: NodeView): Assessment {
+  const requests = asked.kind === 'wanted' ? asked.request.requests : [];
+  const { demands: statics, problem } = staticDemands(pod, requests, node);
+  if (statics.length === 0 && problem === undefined) return asked;
+  const own = asked.kind === 'wanted' ? asked : nothing(pod);
+  const flaw = asked.kind === 'problem' ? asked.problem : problem;
+  return { ...own, statics, ...(flaw === undefined ? {} : { flaw }) };
+}
+
+/** The demand of a pod whose annotations ask for nothing that can be given. */
+function nothing(pod: Pod): Demand {
+  const [berth, galaxy] = [PORTS, GALAXY].map((key) => Object.hasOwn(pod.annotations, key));
+  const request = { pool: '', requests: [], berth: berth === true, galaxy: galaxy === true };
+  return { kind: 'wanted', pod, request, units: [], pool: undefined, podIPs: [] };
+}
+
+function assessAsked(
+  pod: Pod,
+  pools: ReadonlyMap<string, PoolConfig>,
+  node: NodeView,
+  held: string | undefined,
 ): Assessment {
   const parsed = parseOnce(pod);
   if (parsed.kind !== 'ok') return parsed;
@@ -94,18 +154,20 @@ export function assess(
   const addresses = podAddresses(pod, node.isNodeAddress);
   const podIPs = addresses.kind === 'sane' ? addresses.addresses : [];
   const host = resolveHostIP(pod, request, pool, node, preference(held, podIPs));
-  const usable = podIPs.filter((ip) => suits(ip, host.hostIP));
-  const blocked =
-    host.problem ??
-    refusedAddress(pod, addresses) ??
-    (addresses.kind === 'sane' && usable.length === 0 ? otherFamily(pod, host.hostIP ?? '', podIPs) : undefined);
+  const way = addressing(
+    pod,
+    addresses,
+    host.hostIP,
+    (family) => `name an ${family} address of the node in berth.dev/host-ip`,
+  );
+  const blocked = host.problem ?? way.blocked;
   return {
     kind: 'wanted',
     pod,
     request,
     units: unitsOf(request),
     pool,
-    podIPs: blocked === undefined ? usable : [],
+    podIPs: blocked === undefined ? way.podIPs : [],
     ...(host.hostIP === undefined ? {} : { hostIP: host.hostIP }),
     ...(denied === undefined ? {} : { denied }),
     ...(blocked === undefined ? {} : { blocked }),
@@ -142,27 +204,6 @@ function deniedBy(pool: PoolConfig, pod: Pod, request: PodRequest, node: NodeVie
 
 function invalid(pod: Pod, what: string): Problem {
   return { reason: 'InvalidPortRequest', message: `pod ${podLabel(pod)}: ${what}` };
-}
-
-function refusedAddress(pod: Pod, addresses: PodAddresses): Problem | undefined {
-  if (addresses.kind !== 'refused') return undefined;
-  return {
-    reason: 'InvalidPodIP',
-    message: `pod ${podLabel(pod)}: its address ${addresses.address} is refused: ${addresses.why}; the mapping is made when the pod has an address of its own`,
-  };
-}
-
-/** The pod can be reached at this address through that address of the node. */
-function suits(podIP: string, hostIP: string | undefined): boolean {
-  return hostIP === undefined || podIP.includes(':') === hostIP.includes(':');
-}
-
-function otherFamily(pod: Pod, hostIP: string, podIPs: readonly string[]): Problem {
-  const [has, lacks] = hostIP.includes(':') ? ['IPv4', 'IPv6'] : ['IPv6', 'IPv4'];
-  return invalid(
-    pod,
-    `${hostIP} of the node is an ${lacks} address, the pod has only ${podIPs.join(', ')}; name an ${has} address of the node in berth.dev/host-ip`,
-  );
 }
 
 type Preference = (candidates: readonly string[]) => string | undefined;

@@ -2,10 +2,9 @@
  * What must never be, looked for by the agent itself at the end of a full pass. Pure. A finding is a bug of Berth's: nothing that
  * other programs do can bring it about, as the table was read and put right in the same pass.
  */
-import { isSame } from '../../rules/change.ts';
 import type { Element } from '../../rules/element.ts';
 import { type Mapping, podLabel } from '../core/vocabulary.ts';
-import { elementsOnce, idsOnce } from './plan.ts';
+import { allStand } from './plan.ts';
 
 /** The invariants that are looked at. */
 export const WATCHED = ['I1', 'I2'] as const;
@@ -32,11 +31,7 @@ export function brokenInvariants(
       if (other === undefined) continue;
       findings.push({ invariant: 'I1', detail: `${key} leads to ${label(other)} and to ${label(mapping)}` });
     }
-    const ids = idsOnce(mapping);
-    const stands = elementsOnce(mapping).every((element, index) =>
-      isSame(installed.get(ids[index] as string), element),
-    );
-    if (!stands)
+    if (!allStand(mapping, installed))
       findings.push({ invariant: 'I2', detail: `${label(mapping)} is announced and its rule does not stand` });
   }
   return findings;

@@ -6,7 +6,7 @@ import { isSame } from '../../rules/change.ts';
 import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
 import type { Mapping } from '../core/vocabulary.ts';
 import { attempt, commit } from './commit.ts';
-import { elementsOnce, idsOnce, type Plan, plan } from './plan.ts';
+import { allStand, elementsOnce, type Plan, plan } from './plan.ts';
 import type { Clock, Datapath, Recorder } from './ports.ts';
 import { Refusals } from './refusals.ts';
 
@@ -172,11 +172,6 @@ export class Kernel {
     this.#healed = undefined;
     this.#recorder.record({ kind: 'healed', what, added: missing, removed: foreign });
   }
-}
-
-function allStand(mapping: Mapping, installed: ReadonlyMap<string, Element>): boolean {
-  const ids = idsOnce(mapping);
-  return elementsOnce(mapping).every((element, index) => isSame(installed.get(ids[index] as string), element));
 }
 
 function applyTo(model: Map<string, Element>, change: ElementChange): void {

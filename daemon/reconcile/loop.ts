@@ -13,7 +13,7 @@ import { messageOf } from '../core/errors.ts';
 import type { PoolConfig } from '../core/pool.ts';
 import type { Pod, PodRef } from '../core/vocabulary.ts';
 import type { PodObserver, World } from './ports.ts';
-import { Reconciler } from './reconciler.ts';
+import { Reconciler, type StaticHostPorts } from './reconciler.ts';
 
 /** How long to wait after a pass that could do nothing: from … to, doubling, jittered, in ms. */
 const BACKOFF = { first: 100, cap: 1_000 } as const;
@@ -23,6 +23,8 @@ export interface LoopOptions {
   readonly pools: readonly PoolConfig[];
   /** Between full passes, in ms; jittered by a tenth. */
   readonly fullPassMs: number;
+  /** Absent: static hostPorts are another program's business, and only avoided. */
+  readonly staticHostPorts?: StaticHostPorts;
 }
 
 export class Loop implements PodObserver {
@@ -45,7 +47,7 @@ export class Loop implements PodObserver {
   constructor(world: World, options: LoopOptions) {
     this.#world = world;
     this.#options = options;
-    this.reconciler = new Reconciler(world, options.labels);
+    this.reconciler = new Reconciler(world, options.labels, options.staticHostPorts);
     this.reconciler.setPools(options.pools);
   }
 

@@ -116,21 +116,52 @@ function difference(
     else add.push(element);
   };
   for (const [id, element] of around) look(id, element);
+  const shared = new Set<string>();
   for (const mapping of wanted) {
     const { elements, ids } = derive(mapping);
     for (let index = 0; index < ids.length; index++) {
       const id = ids[index] as string;
+      if (isRepeated(mapping, id, shared)) continue;
       twice ||= around.has(id);
       look(id, elements[index] as Element);
     }
   }
   if (standing === installed.size && !twice) return { remove: [], add };
   const desired = around;
+  shared.clear();
   for (const mapping of wanted) {
     const { elements, ids } = derive(mapping);
-    for (const [index, element] of elements.entries()) desired.set(ids[index] as string, element);
+    for (const [index, element] of elements.entries()) {
+      const id = ids[index] as string;
+      if (!isRepeated(mapping, id, shared)) desired.set(id, element);
+    }
   }
   return diff(desired, installed);
+}
+
+/**
+ * A pod may have one static number on several addresses of the node: its connections to itself stand in the table once, for the
+ * first of them. `shared` gathers the elements by which that is known.
+ */
+function isRepeated({ hostIP }: Mapping, id: string, shared: Set<string>): boolean {
+  if (hostIP === undefined) return false;
+  const repeated = shared.has(id);
+  shared.add(id);
+  return repeated;
+}
+
+/** All of the mapping stands; what the pod has in common with another port of its own stands in the name of either. */
+export function allStand(mapping: Mapping, installed: ReadonlyMap<string, Element>): boolean {
+  const { elements, ids } = derive(mapping);
+  return elements.every((element, index) => {
+    const found = installed.get(ids[index] as string);
+    return isSame(found, element) || (found !== undefined && isShared(mapping, found));
+  });
+}
+
+/** It lets the pod reach itself, which is the same from every address of the node. */
+function isShared({ hostIP, pod }: Mapping, { set, comment }: Element): boolean {
+  return hostIP !== undefined && set.startsWith('hairpin') && comment.startsWith(`${pod.uid}/`);
 }
 
 /** What is announced and not wanted any more, or not in this form. */

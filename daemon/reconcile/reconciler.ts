@@ -7,7 +7,7 @@ import { BerthError, messageOf } from '../core/errors.ts';
 import type { FormerTarget } from '../core/flow.ts';
 import { Ledger, portKey } from '../core/ledger.ts';
 import { isActive } from '../core/podstate.ts';
-import { type PoolConfig, poolOnNode } from '../core/pool.ts';
+import { type PoolConfig, type PortRange, poolOnNode } from '../core/pool.ts';
 import { parseMappingsAnnotation } from '../core/result.ts';
 import type { ChangedSetting, Grant } from '../core/state.ts';
 import type { Mapping, NodeAddress, Pod, Problem } from '../core/vocabulary.ts';
@@ -16,7 +16,7 @@ import { Allocator } from './allocate.ts';
 import { Announcer, type Live } from './announcer.ts';
 import { Cleaning } from './cleaning.ts';
 import { type ClosingGrants, closingOf } from './closing.ts';
-import { type Assessment, Assessor, type Demand } from './demand.ts';
+import { type Assessment, Assessor, asksFor, type Demand, hindranceOf, partsOf } from './demand.ts';
 import { brokenInvariants } from './invariants.ts';
 import { Journal } from './journal.ts';
 import { Kernel } from './kernel.ts';
@@ -25,6 +25,7 @@ import { PodSet } from './podset.ts';
 import type { World } from './ports.ts';
 import { Sockets } from './sockets.ts';
 import { type PodStanding, standingsOf, withRefusal } from './standing.ts';
+import { amongNodePorts } from './staticdemand.ts';
 import { conflictMessage, conflictsOf, type Statics, staticsOf } from './statics.ts';
 import { Surroundings } from './surroundings.ts';
 
@@ -35,12 +36,19 @@ const BRIDGE_PORT = { first: 10, cap: 1_000 } as const;
 
 const NOTHING: Assessment = { kind: 'none' };
 
+/** Berth serves the static hostPorts of all pods itself; absent where that is left to another program. */
+export interface StaticHostPorts {
+  /** Where Services get their NodePorts. */
+  readonly nodePorts: PortRange;
+}
+
 export class Reconciler {
   readonly pods: PodSet;
   readonly ledger: Ledger;
   readonly announcer: Announcer;
   readonly #world: World;
   readonly #labels: Readonly<Record<string, string>>;
+  readonly #staticHostPorts: StaticHostPorts | undefined;
   readonly #surroundings: Surroundings;
   readonly #kernel: Kernel;
   readonly #cleaning: Cleaning;
@@ -62,9 +70,10 @@ export class Reconciler {
   #bridgeWait: number = BRIDGE_PORT.first;
   #retryAt: number | undefined;
 
-  constructor(world: World, labels: Readonly<Record<string, string>>) {
+  constructor(world: World, labels: Readonly<Record<string, string>>, staticHostPorts?: StaticHostPorts) {
     this.#world = world;
     this.#labels = labels;
+    this.#staticHostPorts = staticHostPorts;
     this.pods = new PodSet(world.clock);
     this.ledger = new Ledger(world.random);
     this.#surroundings = new Surroundings(world.network, (operation, error) => this.#fail(operation, error));
@@ -129,7 +138,8 @@ export class Reconciler {
     const { version } = this.ledger;
     const before = closingOf(this.ledger, demands, suspects);
     const waits = ({ pod }: Demand) => this.pods.waits(pod);
-    const allocation = this.#allocator.allocate([...demands.values()], statics.has, before, hints, waits);
+    const parts = [...demands.values()].flatMap(partsOf);
+    const allocation = this.#allocator.allocate(parts, statics.has, before, hints, waits);
     this.#wake(allocation.retryAt);
     for (const [uid, problem] of allocation.problems) problems.set(uid, problem);
     if (allocation.given.size > 0) await this.#journal.save();
@@ -146,7 +156,7 @@ export class Reconciler {
     else if (this.#first) this.#announceAdopted(wanted);
     if (suspects.size === 0 && !this.#first) this.#kernel.forgetInherited();
     for (const standing of standings) this.#tell(this.#judged(standing));
-    this.#reportConflicts(statics, this.#sockets.hold());
+    this.#reportConflicts(statics, demands.values(), this.#sockets.hold());
     this.#journal.saveLater();
     if (full) this.#checkInvariants();
     recorder.record({ kind: 'pass', full, ms: clock.monotonic() - began });
@@ -173,22 +183,27 @@ export class Reconciler {
     const { addresses, isNodeAddress } = this.#surroundings;
     // Whenever the node's addresses are read anew they are another object.
     if (this.#assessor.pools !== this.#pools || this.#assessor.node.addresses !== addresses) {
-      this.#assessor = new Assessor(this.#pools, { labels: this.#labels, addresses, isNodeAddress });
+      const servesStatics = this.#staticHostPorts !== undefined;
+      this.#assessor = new Assessor(this.#pools, { labels: this.#labels, addresses, isNodeAddress, servesStatics });
     }
     const demands = new Map<string, Demand>();
     for (const pod of pods) {
       const assessment = isActive(pod) ? this.#assessor.assess(pod, this.#heldAddress(pod)) : NOTHING;
-      identify(this.ledger, pod, assessment.kind === 'wanted' ? assessment.request.pool : '');
+      identify(this.ledger, pod, (grant) => (assessment.kind === 'wanted' ? poolFor(assessment, grant) : ''));
       if (assessment.kind === 'problem') problems.set(pod.uid, assessment.problem);
       if (assessment.kind !== 'wanted') continue;
       demands.set(pod.uid, assessment);
-      if (assessment.blocked !== undefined) problems.set(pod.uid, assessment.blocked);
+      const hindrance = hindranceOf(assessment);
+      if (hindrance !== undefined) problems.set(pod.uid, hindrance);
     }
     return demands;
   }
 
-  #heldAddress({ uid }: Pod): string | undefined {
-    for (const { hostIP } of this.ledger.grantsOf(uid).values()) if (hostIP !== undefined) return hostIP;
+  /** The address at which the pod has what it asks for. That of a static host port is the port's own. */
+  #heldAddress(pod: Pod): string | undefined {
+    for (const [key, { hostIP }] of this.ledger.grantsOf(pod.uid)) {
+      if (hostIP !== undefined && asksFor(pod, key)) return hostIP;
+    }
     return undefined;
   }
 
@@ -325,20 +340,27 @@ export class Reconciler {
     this.#world.recorder.record({ kind: 'released', mapping, liveMs: undefined, givenAt });
   }
 
-  #reportConflicts(statics: Statics, sockets: ReturnType<Sockets['hold']>): void {
+  #reportConflicts(statics: Statics, demands: Iterable<Demand>, sockets: ReturnType<Sockets['hold']>): void {
     this.#wake(sockets.retryAt);
+    const warn = (pod: Pod | undefined, message: string) => {
+      if (pod !== undefined)
+        this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
+    };
+    const served = this.#staticHostPorts;
     for (const conflict of conflictsOf(statics, this.ledger)) {
       const message = conflictMessage(conflict);
-      for (const pod of [conflict.pod, this.pods.get(conflict.grant.uid)]) {
-        if (pod !== undefined)
-          this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
+      // Where it is served, that it cannot be is a problem of the pod's, and told as such.
+      if (served === undefined) warn(conflict.pod, message);
+      warn(this.pods.get(conflict.grant.uid), message);
+    }
+    if (served !== undefined) {
+      for (const { pod, statics: own = [] } of demands) {
+        for (const message of amongNodePorts(own, served.nodePorts)) warn(pod, message);
       }
     }
     for (const grant of sockets.taken) {
-      const pod = this.pods.get(grant.uid);
       const message = `another process on the node holds host port ${grant.hostPort}/${grant.protocol} (port "${grant.name}"); the mapping stays and the reservation is tried again`;
-      if (pod !== undefined)
-        this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
+      warn(this.pods.get(grant.uid), message);
     }
     this.announcer.endWarnings();
   }
@@ -367,6 +389,13 @@ function hints({ pod }: Demand): ReadonlyMap<string, number> {
   const text = pod.annotations[MAPPINGS] as string;
   const own = parseMappingsAnnotation(text).filter(({ podUID }) => podUID === pod.uid);
   return new Map(own.map((entry) => [portKey(entry), entry.hostPort]));
+}
+
+/** The pool of the part of the demand to which a grant without one belongs: by its port. */
+function poolFor(demand: Demand, grant: Grant): string {
+  const key = portKey(grant);
+  const owner = demand.statics?.find(({ request }) => request.requests.some((one) => portKey(one) === key));
+  return (owner ?? demand).request.pool;
 }
 
 function grantKey(grant: Grant): string {

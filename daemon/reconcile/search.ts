@@ -10,6 +10,8 @@ import { type PortRequest, type Problem, type Protocol, podLabel } from '../core
 import type { Demand } from './demand.ts';
 import { fits, reservation } from './fit.ts';
 import type { Clock, Reserver } from './ports.ts';
+import { isFixed } from './staticdemand.ts';
+import { staticProblem } from './statics.ts';
 
 /** How long a number that another process held is left alone, in ms. */
 export const BUSY_MS = 5_000;
@@ -69,7 +71,10 @@ export class NumberSearch {
     const now = this.#clock.monotonic();
     const grants = this.#ledger.grantsOf(demand.pod.uid);
     const own = new Set(unit.requests.map((request) => grants.get(portKey(request))));
-    const wanted: Wanted = { pod: demand.pod, pool, protocols: unit.protocols, size: unit.size };
+    const { hostIP } = demand;
+    const fixed = isFixed(demand) ? { fixed: hostIP === undefined ? {} : { hostIP } } : {};
+    const wanted: Wanted = { pod: demand.pod, pool, protocols: unit.protocols, size: unit.size, ...fixed };
+    const isBusy = (protocol: Protocol, port: number) => this.#busyUntil.has(busyKey(protocol, port, hostIP));
     // A pod's own grant for the other half of a TCP and UDP pair is no obstacle: the pair is given anew as a whole.
     const ends = (grant: Grant) => own.has(grant) || closing.has(grant);
     const half = this.#half(demand, unit);
@@ -80,7 +85,7 @@ export class NumberSearch {
     let unavailable: string | undefined;
     for (const first of this.#order(demand, unit, wanted, ends, closing, hints, now)) {
       if (someNumber(unit.protocols, unit.size, first, isStatic) || overlaps(unit, first, picked)) continue;
-      if (someNumber(unit.protocols, unit.size, first, this.#isBusy)) {
+      if (someNumber(unit.protocols, unit.size, first, isBusy)) {
         sawBusy = true;
         continue;
       }
@@ -97,7 +102,9 @@ export class NumberSearch {
     }
     return {
       kind: 'none',
-      problem: nothingFound(demand, unit, unavailable),
+      problem: isFixed(demand)
+        ? staticProblem(demand, unit, this.#ledger, unavailable)
+        : nothingFound(demand, unit, unavailable),
       sawBusy: sawBusy || unavailable !== undefined,
       tried,
     };
@@ -132,7 +139,9 @@ export class NumberSearch {
     const free =
       this.#ledger.available(wanted, first, now, ends) &&
       !someNumber(missing, unit.size, first, isStatic) &&
-      !someNumber(missing, unit.size, first, this.#isBusy) &&
+      !someNumber(missing, unit.size, first, (protocol, port) =>
+        this.#busyUntil.has(busyKey(protocol, port, demand.hostIP)),
+      ) &&
       this.#reserve(demand, missing, unit.size, first) === 'held';
     if (free) return { kind: 'found', first, tried };
     const numbers = formatRanges([{ first, last: first + unit.size - 1 }]);
@@ -174,20 +183,23 @@ export class NumberSearch {
     return [...(resting === undefined ? [] : [resting]), ...ending].map(({ hostPort }) => hostPort);
   }
 
-  readonly #isBusy = (protocol: Protocol, port: number): boolean => this.#busyUntil.has(`${protocol}/${port}`);
-
   #reserve(demand: Demand, protocols: readonly Protocol[], size: number, first: number): 'held' | 'taken' | string {
     for (let port = first; port < first + size; port++) {
       for (const protocol of protocols) {
         const outcome = this.#reserver.reserve(reservation(protocol, port, demand.hostIP));
         if (outcome.kind === 'held') continue;
         if (outcome.kind === 'unavailable') return outcome.why;
-        this.#busyUntil.set(`${protocol}/${port}`, this.#clock.monotonic() + BUSY_MS);
+        this.#busyUntil.set(busyKey(protocol, port, demand.hostIP), this.#clock.monotonic() + BUSY_MS);
         return 'taken';
       }
     }
     return 'held';
   }
+}
+
+/** A number that a process holds on one address may be free on another. */
+function busyKey(protocol: Protocol, port: number, hostIP = ''): string {
+  return `${protocol}/${port}/${hostIP}`;
 }
 
 function someNumber(

@@ -4,8 +4,10 @@ import { messageOf } from '../core/errors.ts';
 import type { Ledger } from '../core/ledger.ts';
 import { isActive, isNewer } from '../core/podstate.ts';
 import { type Mapping, type Pod, type Problem, podLabel } from '../core/vocabulary.ts';
-import type { Demand } from './demand.ts';
+import { type Demand, partsOf } from './demand.ts';
 import { mappingsOf } from './wanted.ts';
+
+const NO_ADDRESS: readonly string[] = [];
 
 /** The state of one pod as it is to be told. */
 export interface PodStanding {
@@ -29,9 +31,11 @@ export function standingsOf(
     const demand = demands.get(pod.uid);
     const problem = problems.get(pod.uid);
     if (demand === undefined) return { pod, demand, promised: [], problem };
-    const newer = otherOwner(pod, demand.podIPs, owners);
-    const podIPs = newer === undefined ? demand.podIPs : [];
-    const promised = mappingsOf(demand, ledger, podIPs, before);
+    const parts = partsOf(demand);
+    const newer = parts.map(({ podIPs }) => otherOwner(pod, podIPs, owners)).find((other) => other !== undefined);
+    const promised = parts.flatMap((part) =>
+      mappingsOf(part, ledger, newer === undefined ? part.podIPs : NO_ADDRESS, before),
+    );
     return { pod, demand, promised, problem: problem ?? (newer && lostAddress(pod, newer)) };
   });
 }

@@ -36,6 +36,16 @@ test('I1: one number at two addresses of the node is two host ports', (t) => {
   t.is(found([at(1, '192.0.2.10'), mapping(2, { hostPort: 20_000 })]).length, 1);
 });
 
+test('one pod with one number at two addresses: its connections to itself stand once', (t) => {
+  const at = (name: string, hostIP: string) => mapping(1, { name, hostIP });
+  const ports = [at('web', '192.0.2.10'), at('80-tcp', '192.0.2.11')];
+  for (const standing of [ports, ports.toReversed()]) t.deepEqual(found(ports, standing), []);
+  const [first] = ports as [Mapping, Mapping];
+  t.deepEqual(found(ports, [first]), [
+    'I2 pod games/server-1 (port "80-tcp" at 20001/TCP) is announced and its rule does not stand',
+  ]);
+});
+
 test('I2: an announced mapping whose rule is missing, or leads elsewhere, is told', (t) => {
   const message = 'I2 pod games/server-1 (port "web" at 20001/TCP) is announced and its rule does not stand';
   t.deepEqual(found([mapping(1)], []), [message]);

@@ -61,6 +61,8 @@ export class Rig {
   readonly announced = new Map<string, Mapping>();
   pools: readonly PoolConfig[] = [poolOf()];
   labels: Readonly<Record<string, string>> = {};
+  /** The agent serves static hostPorts itself. */
+  servesStatics = false;
   random: () => number = () => 0;
   /** What the agent writes comes back to it at once, as from an API server without any delay: one more pass. */
   echoes = true;
@@ -96,7 +98,8 @@ export class Rig {
     this.#stop = new AbortController();
     this.datapath = new DatapathDouble(this.ruleset);
     this.announced.clear();
-    const options = { labels: this.labels, pools: this.pools, fullPassMs: 60_000 };
+    const statics = this.servesStatics ? { staticHostPorts: { nodePorts: { first: 30_000, last: 32_767 } } } : {};
+    const options = { labels: this.labels, pools: this.pools, fullPassMs: 60_000, ...statics };
     this.#loop = new Loop(this.wrap(this.#world()), options);
     this.#ended = false;
     this.#ran = this.#loop.run(this.#stop.signal).then(() => {
