@@ -121,6 +121,7 @@ export async function runAgent(
       labels: pods.labels,
       pools: options.pools,
       fullPassMs: options.fullPassIntervalMs,
+      ...(options.staticHostPorts ? { staticHostPorts: { nodePorts: options.nodePortRange } } : {}),
     });
     const { reconciler } = loop;
     if (changed !== undefined) reconciler.noteSetting(changed);

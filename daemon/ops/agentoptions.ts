@@ -90,6 +90,13 @@ export function agentTable(hostname: string) {
       parse: value.portRange,
       help: 'The NodePorts of Services (--service-node-port-range of the API server); no pool may overlap them.',
     },
+    staticHostPorts: {
+      type: 'boolean',
+      value: '',
+      default: 'false',
+      parse: value.truth,
+      help: 'Serve the hostPorts in the specs of all pods too, in place of CNI portmap; ports below 1024 need NET_BIND_SERVICE.',
+    },
     hostAddresses: {
       type: 'list',
       value: 'CIDR,...',

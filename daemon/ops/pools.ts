@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import { messageOf } from '../core/errors.ts';
 import { POOL_DEFAULTS, type PoolConfig, type PortRange } from '../core/pool.ts';
+import { STATIC_POOL } from '../core/staticports.ts';
 import { quoted } from '../core/text.ts';
 import { parseConfig, readConfigText, refuseUnknownKeys } from './configfile.ts';
 import { cidrs, dnsLabel, duration, invalid, isMapping, labels, portRange } from './values.ts';
@@ -129,6 +130,8 @@ function parseRanges(given: string | readonly (string | number)[]): readonly Por
 function checked(pools: readonly PoolConfig[]): readonly PoolConfig[] {
   if (pools.length > MAX_POOLS) throw invalid(`there are ${pools.length} pools; at most ${MAX_POOLS} are allowed`);
   for (const [index, pool] of pools.entries()) {
+    if (pool.name === STATIC_POOL.name)
+      throw invalid(`no pool may be named ${pool.name}: static hostPorts are listed under it; choose another name`);
     for (const other of pools.slice(0, index)) {
       if (other.name === pool.name)
         throw invalid(`two pools are named ${pool.name}: join their ranges in one, or rename one`);

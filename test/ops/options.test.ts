@@ -56,6 +56,7 @@ test('without anything but the source of pods the defaults hold', (t) => {
     poolsFile: undefined,
     nodePortRange: { first: 30_000, last: 32_767 },
     procSys: '/proc/sys',
+    staticHostPorts: false,
     hostAddresses: undefined,
     metricsAddress: { host: '127.0.0.1', port: 9464 },
     logLevel: 'info',
@@ -91,6 +92,7 @@ pools:
     ranges: 7000-7999
 nodePortRange: 31000-31999
 procSys: /host/proc/sys
+staticHostPorts: true
 hostAddresses: [192.0.2.7, "2001:db8::/32"]
 metricsAddress: "[::1]:0"
 logLevel: debug
@@ -112,6 +114,7 @@ fullPassInterval: 1m30s
     poolsFile: undefined,
     nodePortRange: { first: 31_000, last: 31_999 },
     procSys: '/host/proc/sys',
+    staticHostPorts: true,
     hostAddresses: [
       { family: 4, text: '192.0.2.7/32' },
       { family: 6, text: '2001:db8::/32' },
