@@ -28,6 +28,7 @@ export interface PortPlan {
   readonly containerPort: number;
   readonly protocol?: Protocol;
   readonly hostPort?: number;
+  readonly hostIP?: string;
 }
 
 /** A pod that opts in with `berth.dev/ports` and has a uid of its own. */
