@@ -19,7 +19,7 @@ import { type HolderProbe, listSockets, probeHolder } from './ops/doctor/holderp
 import { probeListening } from './ops/doctor/listenprobe.ts';
 import type { DoctorOptions } from './ops/doctor/options.ts';
 import { podPlace } from './podplace.ts';
-import { assess, type Demand } from './reconcile/demand.ts';
+import { assess, type Demand, partsOf } from './reconcile/demand.ts';
 import { elementsOnce } from './reconcile/plan.ts';
 import { flowTruth } from './reconcile/truth.ts';
 import { mappingOf } from './reconcile/wanted.ts';
@@ -37,12 +37,15 @@ export async function podEvidence(
   const own = new Set(node.addresses.map(({ address }) => address));
   const isNodeAddress = (address: string) => own.has(address) || address.startsWith('127.');
   const pools = new Map(options.pools.map((pool) => [pool.name, pool]));
-  const view = { labels: options.nodeLabels, addresses: node.addresses, isNodeAddress };
+  const servesStatics = options.staticHostPorts;
+  const view = { labels: options.nodeLabels, addresses: node.addresses, isNodeAddress, servesStatics };
   const assessment = assess(pod, pools, view);
   const addresses = podAddresses(pod, isNodeAddress);
   const demand = assessment.kind === 'wanted' ? assessment : undefined;
-  const requests = demand?.request.requests.filter((request) => isMeant(request, target)) ?? [];
-  const numbered = requests.map((request) => ({ request, number: demand && givenNumber(demand, request, node) }));
+  const requests = (demand === undefined ? [] : partsOf(demand)).flatMap((part) =>
+    part.request.requests.filter((request) => isMeant(request, target)).map((request) => ({ part, request })),
+  );
+  const numbered = requests.map((one) => ({ ...one, number: givenNumber(one.part, one.request, node) }));
   const mappings = numbered.flatMap(({ number }) => number?.mapping ?? []);
   const truth = flowTruth(mappings, 'all', [], isNodeAddress);
   const [sockets, flows] = await Promise.all([
@@ -52,7 +55,7 @@ export async function podEvidence(
   const agent = node.facts.lock.kind === 'seen' ? node.facts.lock.value.holder?.pid : undefined;
   const strays = flows.kind === 'seen' ? seen(flows.value.filter((flow) => disagrees(flow, truth))) : flows;
   const probe = { sockets, agent, isFree };
-  const ports = numbered.map(({ request, number }) => portEvidence(request, number, demand, node, strays, probe));
+  const ports = numbered.map(({ request, number, part }) => portEvidence(request, number, part, node, strays, probe));
   const sane = addresses.kind === 'sane' ? addresses.addresses : [];
   return {
     pod,
@@ -62,7 +65,7 @@ export async function podEvidence(
     condition,
     asked: target.port,
     ports: await Promise.all(ports),
-    ways: waysTo(demand?.podIPs ?? sane),
+    ways: waysTo(demand === undefined || demand.units.length === 0 ? sane : demand.podIPs),
   };
 }
 
@@ -121,15 +124,12 @@ function givenNumber(
 async function portEvidence(
   request: PortRequest,
   number: GivenNumber | undefined,
-  demand: Demand | undefined,
+  { podIPs }: Demand,
   { table }: NodeEvidence,
   strays: Seen<readonly Flow[]>,
   probe: HolderProbe,
 ): Promise<PortFacts> {
-  const [holder, listening] = await Promise.all([
-    holderOf(number, probe),
-    listeners(request, number, demand?.podIPs ?? []),
-  ]);
+  const [holder, listening] = await Promise.all([holderOf(number, probe), listeners(request, number, podIPs)]);
   if (number === undefined) return { request, number, holder, rule: undefined, flows: undefined, listening };
   const { mapping } = number;
   const rule = table.kind === 'seen' ? seen(compared(elementsOnce(mapping), table.value)) : table;

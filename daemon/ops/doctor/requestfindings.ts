@@ -1,10 +1,10 @@
 /** BD1xx: what the pod asks for, and whether it may have it here. Pure. */
 import { type Finding, finding, type HopCode } from '../../core/diagnosis.ts';
-import { isActive } from '../../core/podstate.ts';
+import { isActive, optsIn } from '../../core/podstate.ts';
 import { formatRanges } from '../../core/pool.ts';
 import { quoted } from '../../core/text.ts';
 import { type PortRequest, podLabel } from '../../core/vocabulary.ts';
-import type { Demand } from '../../reconcile/demand.ts';
+import { type Demand, partsOf } from '../../reconcile/demand.ts';
 import type { PodFacts } from './facts.ts';
 import { annotate, showPod, showRequest } from './podcommands.ts';
 
@@ -17,7 +17,8 @@ export function requestFindings(facts: PodFacts): readonly Finding[] {
     const opts = finding('BD101', 'fail', says, annotate(facts, 'berth.dev/ports='));
     return [opts, ...skipped('the pod asks for nothing'), life, addressFinding(facts)];
   }
-  const opted = finding('BD101', 'ok', `pod ${podLabel(pod)} asks for host ports`, show);
+  const asks = optsIn(pod) ? 'asks for host ports' : 'has static hostPorts in its spec, which Berth serves';
+  const opted = finding('BD101', 'ok', `pod ${podLabel(pod)} ${asks}`, show);
   if (assessment.kind === 'problem') {
     const request = finding('BD102', 'fail', assessment.problem.message, show);
     return [opted, request, ...skipped('the request cannot be understood').slice(1), life, addressFinding(facts)];
@@ -38,9 +39,13 @@ function skipped(why: string): readonly Finding[] {
   );
 }
 
-function requestFinding({ asked, ports }: PodFacts, { request, pod }: Demand, show: string): Finding {
-  const all = request.requests.map(requestText).join(', ');
-  if (request.requests.length === 0) {
+function requestFinding({ asked, ports }: PodFacts, demand: Demand, show: string): Finding {
+  const { pod, flaw } = demand;
+  const all = partsOf(demand)
+    .flatMap(({ request }) => request.requests.map(requestText))
+    .join(', ');
+  if (flaw !== undefined) return finding('BD102', 'fail', flaw.message, show);
+  if (all === '') {
     return finding('BD102', 'fail', `pod ${podLabel(pod)} declares no container port that could be mapped`, show);
   }
   if (asked !== undefined && ports.length === 0) {
@@ -62,7 +67,10 @@ function requestText({ name, protocol, target }: PortRequest): string {
   }
 }
 
-function poolFinding(facts: PodFacts, { request, pool, denied }: Demand, show: string): Finding {
+function poolFinding(facts: PodFacts, { request, pool, denied, units, statics = [] }: Demand, show: string): Finding {
+  if (units.length === 0 && statics.length > 0) {
+    return finding('BD103', 'ok', 'its hostPorts are static: no pool has a say in them', show);
+  }
   if (denied !== undefined) {
     const says = `${denied.message} (judged by the pools of this command line and its --config: give the agent's)`;
     return finding('BD103', 'fail', says, annotate(facts, 'berth.dev/pool=NAME'));
@@ -71,9 +79,14 @@ function poolFinding(facts: PodFacts, { request, pool, denied }: Demand, show: s
   return finding('BD103', 'ok', `pool ${quoted(request.pool)} (${ranges}) is open to it`, show);
 }
 
-function hostFinding({ blocked, hostIP }: Demand): Finding {
+function hostFinding(demand: Demand): Finding {
   const show = 'ip -brief address';
-  if (blocked?.reason === 'HostIPNotFound') return finding('BD104', 'fail', blocked.message, show);
+  const lacking = partsOf(demand).find(({ blocked }) => blocked?.reason === 'HostIPNotFound')?.blocked;
+  if (lacking !== undefined) return finding('BD104', 'fail', lacking.message, show);
+  const { hostIP, units, statics = [] } = demand;
+  if (units.length === 0 && statics.length > 0) {
+    return finding('BD104', 'ok', 'it is served at the addresses that its spec names', show);
+  }
   const says = hostIP === undefined ? 'it is served at every address of the node' : `it is served at ${hostIP} alone`;
   return finding('BD104', 'ok', says, show);
 }

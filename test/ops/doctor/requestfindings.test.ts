@@ -2,7 +2,8 @@ import test from 'ava';
 import type { Pod } from '../../../daemon/core/vocabulary.ts';
 import type { PodFacts } from '../../../daemon/ops/doctor/facts.ts';
 import { examinePod } from '../../../daemon/ops/doctor/walk.ts';
-import { NODE, podFacts, troubles } from './patients.ts';
+import { assess } from '../../../daemon/reconcile/demand.ts';
+import { NODE, POD, podFacts, troubles } from './patients.ts';
 
 const noPorts: Partial<PodFacts> = { ports: [] };
 
@@ -58,3 +59,28 @@ for (const [title, change, more, expected, says] of PODS) {
     t.regex(findings.find(({ status }) => status !== 'ok')?.says ?? '', says);
   });
 }
+
+test('with --static-host-ports a pod that does not opt in is examined as far as its hostPorts go', (t) => {
+  const addresses = [{ family: 4, address: '192.0.2.7', device: 'eth0' }] as const;
+  const view = { labels: {}, addresses, isNodeAddress: () => false, servesStatics: true };
+  const examined = (hostIP: string) => {
+    const ports = [
+      { container: 'main', sidecar: false, containerPort: 80, protocol: 'TCP', hostPort: 8080, hostIP },
+    ] as const;
+    const pod = { ...POD, annotations: {}, ports };
+    return examinePod(podFacts(pod, { assessment: assess(pod, new Map(), view) }), NODE);
+  };
+  const sound = examined('192.0.2.7');
+  t.deepEqual(troubles(sound), []);
+  t.deepEqual(
+    sound.slice(0, 4).map(({ says }) => says),
+    [
+      'pod games/arena-0 has static hostPorts in its spec, which Berth serves',
+      'it asks for 80-tcp (TCP 80)',
+      'its hostPorts are static: no pool has a say in them',
+      'it is served at the addresses that its spec names',
+    ],
+  );
+  t.deepEqual(troubles(examined('192.0.2.8')), ['fail BD104']);
+  t.deepEqual(troubles(examined('::1')), ['fail BD102']);
+});
