@@ -14,7 +14,6 @@ import { NumberQueue } from './numberqueue.ts';
 import { type PoolConfig, poolHolds, poolSize } from './pool.ts';
 import { Quarantine } from './quarantine.ts';
 import type { Grant, Resting } from './state.ts';
-import { STATIC_POOL } from './staticports.ts';
 import type { PodRef, Protocol } from './vocabulary.ts';
 
 /** What is looked for: `size` contiguous numbers, free for every one of the protocols. */
@@ -196,8 +195,6 @@ export class Ledger {
   revoke(grant: Grant, now: number, wallClock: number): void {
     if (!this.#drop(grant)) return;
     const { namespace, pod, name, protocol, pool, hostPort, size } = grant;
-    // Only a pool gives numbers to others: a static host port outside of all of them would be remembered for nothing.
-    if (pool === STATIC_POOL.name && !this.pools().some((one) => poolHolds(one, hostPort, size))) return;
     this.#rest({ namespace, pod, name, protocol, pool, hostPort, size, releasedAt: wallClock }, now);
   }
 
