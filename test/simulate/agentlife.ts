@@ -79,7 +79,8 @@ export class AgentLife {
     note(stage, 'agent starts');
     stage.watcher.starts(this);
     const world = wrap(worldOf(this), this);
-    this.loop = new Loop(world, { labels: {}, pools: stage.pools, fullPassMs: 60_000 });
+    const statics = stage.servesStatics ? { staticHostPorts: { nodePorts: { first: 30_000, last: 32_767 } } } : {};
+    this.loop = new Loop(world, { labels: {}, pools: stage.pools, fullPassMs: 60_000, ...statics });
     const ran = this.loop.run(this.#stop.signal);
     ran.then(
       () => this.#alive && this.#over('ends', 'new'),

@@ -110,6 +110,16 @@ export function simpleRequest(): Request {
   return { ports, annotations: { 'berth.dev/ports': '' }, asked };
 }
 
+/** Under which static hostPorts are served. */
+export const STATIC = 'static';
+
+/** What a pod with one static hostPort for its port 80 has where these are served: this number, and no word about it. */
+export function staticAsked(protocol: Protocol, hostPort: number): Asked {
+  const name = `80-${protocol.toLowerCase()}`;
+  const port = { name, protocol, unit: name, size: 1, containerPort: 80, exact: hostPort };
+  return { pool: STATIC, ports: [port], berth: false, galaxy: false };
+}
+
 export function garbageRequest(random: SeededRandom, ports: Declared): Request {
   return { ports, annotations: { 'berth.dev/ports': random.pick(GARBAGE) }, asked: undefined };
 }

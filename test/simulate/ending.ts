@@ -199,7 +199,8 @@ function checkResult(stage: Stage, pod: Pod, due: Due | undefined, found: readon
   if (promised.length !== names.size || !promised.every((key) => names.has(key))) {
     throw new Violation('I7', `${pod.uid} carries the promises ${promised}, expected ${[...names]}`);
   }
-  const asks = stage.api.asked(pod) !== undefined || 'berth.dev/ports' in pod.annotations;
+  const asked = stage.api.asked(pod);
+  const asks = asked?.berth || asked?.galaxy || 'berth.dev/ports' in pod.annotations;
   const status = result?.condition?.status;
   const complete = live.length > 0 && live.length === due?.asked.ports.length;
   const wanted = !asks || !isActive(pod) ? undefined : complete ? 'True' : 'False';

@@ -7,7 +7,7 @@ import { isActive } from '../../daemon/core/podstate.ts';
 import { poolHolds } from '../../daemon/core/pool.ts';
 import type { Pod } from '../../daemon/core/vocabulary.ts';
 import type { AgentLife } from './agentlife.ts';
-import type { Asked } from './asked.ts';
+import { type Asked, STATIC } from './asked.ts';
 import type { NumberCheck } from './numbercheck.ts';
 import { hostIPOf, portOfRule, targetsOf } from './podneeds.ts';
 import type { RuleCheck } from './rulecheck.ts';
@@ -124,7 +124,8 @@ export class HealthCheck {
     const pool = pools.find(({ name }) => name === asked.pool);
     const hostIP = hostIPOf(asked, pool, node, rule.hostIP);
     if (hostIP === null || (hostIP ?? '') !== rule.hostIP) return false;
-    if (pool === undefined || !poolHolds(pool, rule.first, rule.last - rule.first + 1)) return false;
+    const inPool = pool !== undefined && poolHolds(pool, rule.first, rule.last - rule.first + 1);
+    if (asked.pool !== STATIC && !inPool) return false;
     return targetsOf(pod, hostIP, node).includes(rule.podIP) && life.feed.view.owns(pod, rule.podIP);
   }
 }

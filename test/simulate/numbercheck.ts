@@ -6,7 +6,7 @@ import { isActive } from '../../daemon/core/podstate.ts';
 import { poolHolds } from '../../daemon/core/pool.ts';
 import type { Pod, PodRef, PodResult, Protocol, Reservation } from '../../daemon/core/vocabulary.ts';
 import type { AgentLife } from './agentlife.ts';
-import type { Asked, AskedPort } from './asked.ts';
+import { type Asked, type AskedPort, STATIC } from './asked.ts';
 import { hostIPOf } from './podneeds.ts';
 import { DISK_MS, type Stage } from './stage.ts';
 import { ownerOf, type Rule, rulesOf } from './table.ts';
@@ -220,6 +220,7 @@ export class NumberCheck {
   #take(life: AgentLife, pod: Pod, protocol: Protocol, number: number): void {
     const { time, api } = this.#stage;
     const key = `${protocol}/${number}`;
+    const isStatic = api.asked(pod)?.pool === STATIC;
     const holder = this.#holders.get(key);
     if (holder !== undefined && holder !== pod.uid) {
       const { view } = life.feed;
@@ -229,13 +230,14 @@ export class NumberCheck {
         isActive(former) &&
         (view.since(holder) ?? 0) < life.idleAt &&
         this.#asksFor(former, number);
-      if (lives || !sameName(api.known.get(holder), pod)) {
+      // A static number follows any pod that is gone, and waits for no rest.
+      if (lives || !(isStatic || sameName(api.known.get(holder), pod))) {
         throw new Violation('I1', `${key} was given to ${pod.uid} while ${holder} had it`);
       }
       this.#forget((owner) => owner.startsWith(holder), number);
     }
     const rested = this.#rested.get(key);
-    if (rested !== undefined && !sameName(rested.pod, pod)) {
+    if (rested !== undefined && !isStatic && !sameName(rested.pod, pod)) {
       const pool = this.#stage.pools.find((one) => poolHolds(one, number, 1));
       const rest = time.now - rested.at;
       if (pool !== undefined && rest < pool.quarantineMs - ROUNDING_MS) {

@@ -1,6 +1,6 @@
 /** What users and the cluster do to pods. */
 import type { ContainerPort, Pod, PodResult } from '../../daemon/core/vocabulary.ts';
-import { garbageRequest, type Request, randomRequest, simpleRequest } from './asked.ts';
+import { garbageRequest, type Request, randomRequest, simpleRequest, staticAsked } from './asked.ts';
 import type { Director } from './director.ts';
 import { reached, type Stage } from './stage.ts';
 import { rulesOf } from './table.ts';
@@ -227,11 +227,16 @@ function createStatic({ stage }: Director): void {
     protocol: on?.protocol ?? 'TCP',
     hostPort,
   };
-  const name = `static-${random.integer(0, 3)}`;
+  const name = `static-${random.integer(0, 5)}`;
   if (api.pods.some((pod) => pod.name === name)) return;
-  const request: Request = { annotations: {}, ports: [port], asked: undefined };
+  const asked = stage.servesStatics ? staticAsked(port.protocol, hostPort) : undefined;
+  const request: Request = { annotations: {}, ports: [port], asked };
   const pod = api.create(request, { namespace: 'media', name, podIPs: newAddresses(stage) }, time.wall);
-  time.after(random.between(1_000, 40_000), () => remove(stage, pod));
+  if (stage.servesStatics && random.chance(0.4)) return;
+  const end = random.between(1_000, 40_000);
+  // Whoever has the number next waits until this pod has ended.
+  if (random.chance(0.5)) time.after(end / 2, () => api.update(pod, { terminating: true }));
+  time.after(end, () => remove(stage, pod));
 }
 
 function createOdd({ stage }: Director): void {

@@ -2,12 +2,13 @@
 
 import { isActive } from '../../daemon/core/podstate.ts';
 import { type PoolConfig, poolHolds } from '../../daemon/core/pool.ts';
-import type { AskedPort } from './asked.ts';
+import { type AskedPort, STATIC } from './asked.ts';
 import type { Due } from './ending.ts';
 import type { Stage } from './stage.ts';
 import { rulesOf } from './table.ts';
 
 export function isPlaceable(stage: Stage, { pod, asked, hostIP }: Due): boolean {
+  if (asked.pool === STATIC) return asked.ports.every((port) => isFree(stage, port));
   const pool = stage.pools.find(({ name }) => name === asked.pool);
   if (pool === undefined || (pool.namespaces !== undefined && !pool.namespaces.includes(pod.namespace))) return false;
   const total = asked.ports.reduce((sum, { size }) => sum + size, 0);
@@ -51,12 +52,25 @@ function placesFor(
   return places;
 }
 
-/** Numbers that a rule or a socket has, or a static hostPort. */
-function usedNumbers({ node, api }: Stage): ReadonlySet<string> {
+/** Nobody has the static number but pods that name it as well, and have no rule. */
+function isFree(stage: Stage, { protocol, exact = 0 }: AskedPort): boolean {
+  const taken = takenNumbers(stage).has(`${protocol}/${exact}`);
+  return !taken && (protocol === 'SCTP' || !stage.node.isOccupied({ protocol, port: exact }));
+}
+
+/** Numbers that a rule or a socket has. */
+function takenNumbers({ node }: Stage): Set<string> {
   const used = new Set(node.reserver.held().map(({ protocol, port }) => `${protocol}/${port}`));
   for (const rule of rulesOf(node.ruleset.elements())) {
     for (let number = rule.first; number <= rule.last; number++) used.add(`${rule.protocol}/${number}`);
   }
+  return used;
+}
+
+/** The same, and static hostPorts. */
+function usedNumbers(stage: Stage): ReadonlySet<string> {
+  const { api } = stage;
+  const used = takenNumbers(stage);
   for (const pod of api.pods) {
     if (!isActive(pod)) continue;
     for (const { protocol, hostPort } of pod.ports) if (hostPort !== undefined) used.add(`${protocol}/${hostPort}`);

@@ -59,6 +59,7 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
     node,
     api: new ApiServer(),
     pools: POOLS,
+    servesStatics: seed % 3 === 0,
   };
   const stage: Stage = Object.assign(partial, { watcher: undefined as unknown as Watcher });
   Object.assign(stage, { watcher: new Watcher(stage, options.judged) });

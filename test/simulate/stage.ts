@@ -23,6 +23,8 @@ export interface Stage {
   /** Judges what the agents do. */
   readonly watcher: Watcher;
   pools: readonly PoolConfig[];
+  /** The agents serve static hostPorts themselves. */
+  readonly servesStatics: boolean;
 }
 
 export function note(stage: Stage, what: string): void {
