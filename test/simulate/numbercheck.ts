@@ -186,11 +186,11 @@ export class NumberCheck {
   }
 
   /** The pod still asks for what it was given the number for. */
-  #asksFor(pod: Pod, number: number): boolean {
+  #asksFor(pod: Pod, protocol: Protocol, number: number): boolean {
     const asked = this.#stage.api.asked(pod);
     return [...this.#numbers].some(([owner, { first, request }]) => {
       const port = asked?.ports.find((one) => ownerOf({ uid: pod.uid, ...one }) === owner);
-      if (asked === undefined || port === undefined) return false;
+      if (asked === undefined || port?.protocol !== protocol) return false;
       return first <= number && number < first + port.size && this.#requestOf(asked, port) === request;
     });
   }
@@ -229,7 +229,7 @@ export class NumberCheck {
         former !== undefined &&
         isActive(former) &&
         (view.since(holder) ?? 0) < life.idleAt &&
-        this.#asksFor(former, number);
+        this.#asksFor(former, protocol, number);
       // A static number follows any pod that is gone, and waits for no rest.
       if (lives || !(isStatic || sameName(api.known.get(holder), pod))) {
         throw new Violation('I1', `${key} was given to ${pod.uid} while ${holder} had it`);

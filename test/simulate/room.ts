@@ -54,8 +54,18 @@ function placesFor(
 
 /** Nobody has the static number but pods that name it as well, and have no rule. */
 function isFree(stage: Stage, { protocol, exact = 0 }: AskedPort): boolean {
-  const taken = takenNumbers(stage).has(`${protocol}/${exact}`);
+  const taken = takenNumbers(stage).has(`${protocol}/${exact}`) || isPromised(stage, exact);
   return !taken && (protocol === 'SCTP' || !stage.node.isOccupied({ protocol, port: exact }));
+}
+
+/** A pod keeps its number without rule and socket while the node lacks the address that is meant. */
+function isPromised({ api }: Stage, number: number): boolean {
+  return api.pods.some((pod) =>
+    Object.entries(api.results.get(pod.uid)?.annotations ?? {}).some(([key, value]) => {
+      const [first = 0, last = first] = key.startsWith('port.berth.dev/') ? value.split('-').map(Number) : [];
+      return first <= number && number <= last;
+    }),
+  );
 }
 
 /** Numbers that a rule or a socket has. */

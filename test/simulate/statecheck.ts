@@ -47,7 +47,11 @@ export class StateCheck {
 
   /** `result` is to be written to the pod. */
   published(pod: Pod, result: PodResult): void {
-    for (const port of this.#stage.api.asked(pod)?.ports ?? []) {
+    const ports = this.#stage.api.asked(pod)?.ports ?? [];
+    for (const port of ports) {
+      // One half of a pair may have to wait for the number that the other half has.
+      const shared = ports.filter(({ unit }) => unit === port.unit).length > 1;
+      if (shared && result.condition?.reason === 'PortConflict') continue;
       const promise = result.annotations[`port.berth.dev/${port.name}`];
       if (promise === undefined) continue;
       const first = Number(promise.split('-')[0]);
