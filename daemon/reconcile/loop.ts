@@ -12,8 +12,9 @@
 import { messageOf } from '../core/errors.ts';
 import type { PoolConfig } from '../core/pool.ts';
 import type { Pod, PodRef } from '../core/vocabulary.ts';
+import type { StaticHostPorts } from './conflicts.ts';
 import type { PodObserver, World } from './ports.ts';
-import { Reconciler, type StaticHostPorts } from './reconciler.ts';
+import { Reconciler } from './reconciler.ts';
 
 /** How long to wait after a pass that could do nothing: from … to, doubling, jittered, in ms. */
 const BACKOFF = { first: 100, cap: 1_000 } as const;

@@ -6,17 +6,19 @@ import { MAPPINGS } from '../core/annotation.ts';
 import { BerthError, messageOf } from '../core/errors.ts';
 import type { FormerTarget } from '../core/flow.ts';
 import { Ledger, portKey } from '../core/ledger.ts';
-import { isActive } from '../core/podstate.ts';
-import { type PoolConfig, type PortRange, poolOnNode } from '../core/pool.ts';
+import { type PoolConfig, poolOnNode } from '../core/pool.ts';
 import { parseMappingsAnnotation } from '../core/result.ts';
-import type { ChangedSetting, Grant } from '../core/state.ts';
-import type { Mapping, NodeAddress, Pod, Problem } from '../core/vocabulary.ts';
-import { adopt, identify } from './adoption.ts';
+import type { ChangedSetting } from '../core/state.ts';
+import type { Mapping, NodeAddress, Problem } from '../core/vocabulary.ts';
+import { adopt } from './adoption.ts';
 import { Allocator } from './allocate.ts';
 import { Announcer, type Live } from './announcer.ts';
+import { Assessments } from './assessments.ts';
 import { Cleaning } from './cleaning.ts';
 import { type ClosingGrants, closingOf } from './closing.ts';
-import { type Assessment, Assessor, asksFor, type Demand, hindranceOf, partsOf } from './demand.ts';
+import { Conflicts, type StaticHostPorts } from './conflicts.ts';
+import { type Demand, partsOf } from './demand.ts';
+import { Inheritance } from './inheritance.ts';
 import { brokenInvariants } from './invariants.ts';
 import { Journal } from './journal.ts';
 import { Kernel } from './kernel.ts';
@@ -25,8 +27,7 @@ import { PodSet } from './podset.ts';
 import type { World } from './ports.ts';
 import { Sockets } from './sockets.ts';
 import { type PodStanding, standingsOf, withRefusal } from './standing.ts';
-import { amongNodePorts } from './staticdemand.ts';
-import { conflictMessage, conflictsOf, type Statics, staticsOf } from './statics.ts';
+import { staticsOf } from './statics.ts';
 import { Surroundings } from './surroundings.ts';
 
 /** How soon what is unfinished is tried again, in ms. */
@@ -34,36 +35,25 @@ const RETRY = { flows: 1_000, addresses: 1_000 } as const;
 /** A bridge learns a pod's port from the pod's answer to the question that was just put, mostly within a millisecond; doubling. */
 const BRIDGE_PORT = { first: 10, cap: 1_000 } as const;
 
-const NOTHING: Assessment = { kind: 'none' };
-
-/** Berth serves the static hostPorts of all pods itself; absent where that is left to another program. */
-export interface StaticHostPorts {
-  /** Where Services get their NodePorts. */
-  readonly nodePorts: PortRange;
-}
-
 export class Reconciler {
   readonly pods: PodSet;
   readonly ledger: Ledger;
   readonly announcer: Announcer;
   readonly #world: World;
   readonly #labels: Readonly<Record<string, string>>;
-  readonly #staticHostPorts: StaticHostPorts | undefined;
   readonly #surroundings: Surroundings;
   readonly #kernel: Kernel;
   readonly #cleaning: Cleaning;
   readonly #sockets: Sockets;
   readonly #allocator: Allocator;
   readonly #journal: Journal;
+  readonly #inheritance: Inheritance;
+  readonly #assessments: Assessments;
+  readonly #conflicts: Conflicts;
   #pools: ReadonlyMap<string, PoolConfig> = new Map();
-  #assessor = new Assessor(this.#pools, { labels: {}, addresses: [], isNodeAddress: () => false });
   #mappings: ReadonlyMap<string, Mapping> = new Map();
   /** Un-announced mappings whose rule or flows may still stand. */
   readonly #ending: Live[] = [];
-  /** Grants of an earlier agent whose flows were not looked at yet, by grantKey. */
-  readonly #inherited = new Set<string>();
-  /** Ports of an earlier agent that this one has not announced, by mappingKey. */
-  readonly #unseen = new Set<string>();
   /** No pass has come to its end yet: what is live now was live before this agent. */
   #first = true;
   #networkChanged = true;
@@ -73,7 +63,6 @@ export class Reconciler {
   constructor(world: World, labels: Readonly<Record<string, string>>, staticHostPorts?: StaticHostPorts) {
     this.#world = world;
     this.#labels = labels;
-    this.#staticHostPorts = staticHostPorts;
     this.pods = new PodSet(world.clock);
     this.ledger = new Ledger(world.random);
     this.#surroundings = new Surroundings(world.network, (operation, error) => this.#fail(operation, error));
@@ -83,6 +72,9 @@ export class Reconciler {
     this.#allocator = new Allocator(this.ledger, world.reserver, world.clock);
     this.#journal = new Journal(world, this.ledger, this.#surroundings);
     this.announcer = new Announcer(world.registry, world.publisher, world.recorder, world.clock);
+    this.#inheritance = new Inheritance(world.recorder);
+    this.#assessments = new Assessments(this.ledger, { labels, servesStatics: staticHostPorts !== undefined });
+    this.#conflicts = new Conflicts(this.pods, this.ledger, this.announcer, staticHostPorts);
   }
 
   setPools(pools: readonly PoolConfig[]): void {
@@ -111,8 +103,7 @@ export class Reconciler {
     const installed = await this.#kernel.read();
     adopt(this.ledger, [...installed.values()], state);
     for (const grant of this.ledger.grants()) {
-      this.#inherited.add(grantKey(grant));
-      this.#unseen.add(`${grant.uid}/${portKey(grant)}`);
+      this.#inheritance.take(grant);
       this.pods.inherit([{ uid: grant.uid, namespace: grant.namespace, name: grant.pod }]);
     }
     this.#sockets.hold();
@@ -132,9 +123,9 @@ export class Reconciler {
     const pods = [...this.pods.values()];
     const suspects = this.pods.unseenSuspects;
     const problems = new Map<string, Problem>();
-    const demands = this.#demands(pods, problems);
+    const demands = this.#assessments.demands(pods, this.#pools, this.#surroundings, problems);
     const statics = staticsOf(pods);
-    this.#noteInherited(suspects);
+    for (const grant of this.#inheritance.takeFlows(this.ledger, suspects)) this.#noteFlows(grant);
     const { version } = this.ledger;
     const before = closingOf(this.ledger, demands, suspects);
     const waits = ({ pod }: Demand) => this.pods.waits(pod);
@@ -156,7 +147,9 @@ export class Reconciler {
     else if (this.#first) this.#announceAdopted(wanted);
     if (suspects.size === 0 && !this.#first) this.#kernel.forgetInherited();
     for (const standing of standings) this.#tell(this.#judged(standing));
-    this.#reportConflicts(statics, demands.values(), this.#sockets.hold());
+    const sockets = this.#sockets.hold();
+    this.#wake(sockets.retryAt);
+    this.#conflicts.report(statics, demands.values(), sockets.taken);
     this.#journal.saveLater();
     if (full) this.#checkInvariants();
     recorder.record({ kind: 'pass', full, ms: clock.monotonic() - began });
@@ -178,35 +171,6 @@ export class Reconciler {
     for (const pod of this.pods.takeGone()) this.announcer.forget(pod);
   }
 
-  /** What every active pod wants; what is wrong with the others goes to `problems`. */
-  #demands(pods: readonly Pod[], problems: Map<string, Problem>): ReadonlyMap<string, Demand> {
-    const { addresses, isNodeAddress } = this.#surroundings;
-    // Whenever the node's addresses are read anew they are another object.
-    if (this.#assessor.pools !== this.#pools || this.#assessor.node.addresses !== addresses) {
-      const servesStatics = this.#staticHostPorts !== undefined;
-      this.#assessor = new Assessor(this.#pools, { labels: this.#labels, addresses, isNodeAddress, servesStatics });
-    }
-    const demands = new Map<string, Demand>();
-    for (const pod of pods) {
-      const assessment = isActive(pod) ? this.#assessor.assess(pod, this.#heldAddress(pod)) : NOTHING;
-      identify(this.ledger, pod, (grant) => (assessment.kind === 'wanted' ? poolFor(assessment, grant) : ''));
-      if (assessment.kind === 'problem') problems.set(pod.uid, assessment.problem);
-      if (assessment.kind !== 'wanted') continue;
-      demands.set(pod.uid, assessment);
-      const hindrance = hindranceOf(assessment);
-      if (hindrance !== undefined) problems.set(pod.uid, hindrance);
-    }
-    return demands;
-  }
-
-  /** The address at which the pod has what it asks for. That of a static host port is the port's own. */
-  #heldAddress(pod: Pod): string | undefined {
-    for (const [key, { hostIP }] of this.ledger.grantsOf(pod.uid)) {
-      if (hostIP !== undefined && asksFor(pod, key)) return hostIP;
-    }
-    return undefined;
-  }
-
   /**
    * Where the flows of mappings that change or end may lead, whether or not a rule is there to be removed: somebody may have
    * flushed the table.
@@ -214,14 +178,6 @@ export class Reconciler {
   #noteChanged(now: ReadonlyMap<string, Mapping>): void {
     for (const [key, mapping] of this.#mappings) {
       if (mapping.podIPs.length > 0 && now.get(key) !== mapping) this.#noteFlows(mapping);
-    }
-  }
-
-  /** Once, those of every grant of an earlier agent, which may have died in the midst of a take-down. */
-  #noteInherited(suspects: ReadonlySet<string>): void {
-    if (this.#inherited.size === 0) return;
-    for (const grant of this.ledger.grants()) {
-      if (!suspects.has(grant.uid) && this.#inherited.delete(grantKey(grant))) this.#noteFlows(grant);
     }
   }
 
@@ -281,7 +237,7 @@ export class Reconciler {
     for (const mapping of wanted) {
       const known = this.announcer.live.has(mappingKey(mapping));
       if (known || !this.#kernel.adopted(mapping) || this.#kernel.refusal(mapping) !== undefined) continue;
-      this.#unseen.delete(mappingKey(mapping));
+      this.#inheritance.announced(mapping);
       this.announcer.announce(mapping, true, this.pods.addressedAt(mapping.pod.uid));
     }
   }
@@ -294,7 +250,7 @@ export class Reconciler {
       const known = this.announcer.live.get(mappingKey(mapping));
       if (known?.mapping === mapping || this.#kernel.refusal(mapping) !== undefined) continue;
       const adopted = this.#first && this.#kernel.adopted(mapping);
-      this.#unseen.delete(mappingKey(mapping));
+      this.#inheritance.announced(mapping);
       this.announcer.announce(mapping, adopted, this.pods.addressedAt(mapping.pod.uid));
       if (!adopted) mapped.add(mapping.pod.uid);
     }
@@ -309,7 +265,7 @@ export class Reconciler {
     for (const grant of closing) {
       if (this.#kernel.isStuck(grant)) continue;
       this.ledger.revoke(grant, clock.monotonic(), clock.now());
-      this.#endUnseen(grant);
+      this.#inheritance.revoked(grant);
       // Somebody may be waiting for the number: the next pass tells when its rest ends.
       if (waiting) this.#wake(clock.monotonic());
     }
@@ -330,39 +286,6 @@ export class Reconciler {
 
   #givenAt(mapping: Mapping): number | undefined {
     return this.ledger.grantsOf(mapping.pod.uid).get(portKey(mapping))?.givenAt;
-  }
-
-  /** The audit trail knows of the end of what an earlier agent began, also when this one never announced it. */
-  #endUnseen(grant: Grant): void {
-    const { uid, namespace, pod: name, givenAt, ...rest } = grant;
-    const mapping: Mapping = { ...rest, pod: { namespace, name, uid }, podIPs: [] };
-    if (!this.#unseen.delete(mappingKey(mapping))) return;
-    this.#world.recorder.record({ kind: 'released', mapping, liveMs: undefined, givenAt });
-  }
-
-  #reportConflicts(statics: Statics, demands: Iterable<Demand>, sockets: ReturnType<Sockets['hold']>): void {
-    this.#wake(sockets.retryAt);
-    const warn = (pod: Pod | undefined, message: string) => {
-      if (pod !== undefined)
-        this.announcer.warn(pod, `${pod.uid}/${message}`, { type: 'Warning', reason: 'PortConflict', message });
-    };
-    const served = this.#staticHostPorts;
-    for (const conflict of conflictsOf(statics, this.ledger)) {
-      const message = conflictMessage(conflict);
-      // Where it is served, that it cannot be is a problem of the pod's, and told as such.
-      if (served === undefined) warn(conflict.pod, message);
-      warn(this.pods.get(conflict.grant.uid), message);
-    }
-    if (served !== undefined) {
-      for (const { pod, statics: own = [] } of demands) {
-        for (const message of amongNodePorts(own, served.nodePorts)) warn(pod, message);
-      }
-    }
-    for (const grant of sockets.taken) {
-      const message = `another process on the node holds host port ${grant.hostPort}/${grant.protocol} (port "${grant.name}"); the mapping stays and the reservation is tried again`;
-      warn(this.pods.get(grant.uid), message);
-    }
-    this.announcer.endWarnings();
   }
 
   #judged(standing: PodStanding): PodStanding {
@@ -389,15 +312,4 @@ function hints({ pod }: Demand): ReadonlyMap<string, number> {
   const text = pod.annotations[MAPPINGS] as string;
   const own = parseMappingsAnnotation(text).filter(({ podUID }) => podUID === pod.uid);
   return new Map(own.map((entry) => [portKey(entry), entry.hostPort]));
-}
-
-/** The pool of the part of the demand to which a grant without one belongs: by its port. */
-function poolFor(demand: Demand, grant: Grant): string {
-  const key = portKey(grant);
-  const owner = demand.statics?.find(({ request }) => request.requests.some((one) => portKey(one) === key));
-  return (owner ?? demand).request.pool;
-}
-
-function grantKey(grant: Grant): string {
-  return `${grant.uid}/${portKey(grant)}/${grant.hostPort}`;
 }
