@@ -18,7 +18,7 @@ export class Journal {
   readonly #ledger: Ledger;
   readonly #surroundings: Surroundings;
   #savedVersion = -1;
-  #savedSettings = 0;
+  #savedSettings = -1;
   #failing = false;
   /** The disk has not answered a save in time. */
   #overdue = false;
@@ -75,8 +75,8 @@ export class Journal {
   async #save(): Promise<void> {
     const { recorder, store } = this.#world;
     const version = this.#ledger.version;
-    const { settings } = this.#surroundings;
-    if (version === this.#savedVersion && settings.length === this.#savedSettings) return;
+    const { settings, settingsVersion } = this.#surroundings;
+    if (version === this.#savedVersion && settingsVersion === this.#savedSettings) return;
     try {
       await store.save({ ...this.#ledger.snapshot(), settings });
     } catch (error) {
@@ -87,7 +87,7 @@ export class Journal {
     }
     this.#overdue = false;
     this.#savedVersion = Math.max(version, this.#savedVersion);
-    this.#savedSettings = settings.length;
+    this.#savedSettings = Math.max(settingsVersion, this.#savedSettings);
     if (this.#failing) recorder.record({ kind: 'recovered', operation: 'state' });
     this.#failing = false;
   }

@@ -192,6 +192,7 @@ export class Reconciler {
     suspects: ReadonlySet<string>,
   ): Promise<boolean> {
     const { clock } = this.#world;
+    if (this.#surroundings.foresee(wanted)) await this.#journal.save();
     const { elements, complete } = this.#surroundings.environment(wanted);
     if (!complete) this.#wake(clock.monotonic() + this.#bridgeWait);
     this.#bridgeWait = complete ? BRIDGE_PORT.first : Math.min(2 * this.#bridgeWait, BRIDGE_PORT.cap);

@@ -23,6 +23,10 @@ export class Surroundings {
   readonly #opened = new Set<string>();
   readonly #hairpins = new Set<string>();
   readonly #settings = new Map<string, ChangedSetting>();
+  /** Noted, but not changed yet. */
+  readonly #foreseen = new Set<string>();
+  /** Counts the changes of `#settings`. */
+  #settingsVersion = 0;
   #outward: readonly NodeAddress[] = [];
   /** Neither routes nor addresses have changed since it was found. */
   #outwardKnown = false;
@@ -63,7 +67,7 @@ export class Surroundings {
       const device = deviceOfSetting(setting);
       if (device === undefined) continue;
       const gone = this.#try('route_localnet', () => this.#network.loopbackOpen(device) === undefined);
-      if (gone === true) this.#settings.delete(setting);
+      if (gone === true) this.#forgetSetting(setting);
     }
   }
 
@@ -72,10 +76,18 @@ export class Surroundings {
     return [...this.#settings.values()];
   }
 
+  /** Another number means that `settings` are others. */
+  get settingsVersion(): number {
+    return this.#settingsVersion;
+  }
+
   /** A setting was changed outside the loop. What an earlier agent found there is the older truth and stays. */
   noteSetting(changed: ChangedSetting): void {
     const known = this.#settings.get(changed.setting);
-    this.#settings.set(changed.setting, known === undefined ? changed : changedTwice(known, changed));
+    const now = known === undefined ? changed : changedTwice(known, changed);
+    if (now === known) return;
+    this.#settings.set(changed.setting, now);
+    this.#settingsVersion++;
   }
 
   /** What an earlier agent wrote down. */
@@ -111,6 +123,27 @@ export class Surroundings {
   }
 
   /**
+   * Notes what `environment` is going to change on devices that outlive pods (bridges): that must be remembered before it is
+   * done. True when there was something to note. What is changed on a pod's own device ends with the pod.
+   */
+  foresee(mappings: readonly Mapping[]): boolean {
+    const version = this.#settingsVersion;
+    for (const { podIPs } of mappings) {
+      for (const podIP of podIPs) {
+        const route = podIP.includes(':') ? undefined : this.#route(podIP);
+        if (route?.bridge !== true || this.#opened.has(route.device)) continue;
+        const setting = loopbackSetting(route.device);
+        if (this.#settings.has(setting)) continue;
+        const open = this.#try('route_localnet', () => this.#network.loopbackOpen(route.device));
+        if (open !== false) continue;
+        this.noteSetting({ setting, before: '0' });
+        this.#foreseen.add(setting);
+      }
+    }
+    return this.#settingsVersion !== version;
+  }
+
+  /**
    * Prepares the way to the pods of these mappings and answers the elements that belong to no mapping. `complete` is
    * false while a bridge port is not known yet: ask again soon.
    */
@@ -132,6 +165,10 @@ export class Surroundings {
     return { elements: [...this.#nodeElements, ...sameDeviceElements([...bridges])], complete };
   }
 
+  #forgetSetting(setting: string): void {
+    if (this.#settings.delete(setting)) this.#settingsVersion++;
+  }
+
   #forget(podIP: string): void {
     this.#routes.delete(podIP);
     this.#hairpins.delete(podIP);
@@ -150,9 +187,12 @@ export class Surroundings {
   #openLoopback(device: string): void {
     if (this.#opened.has(device)) return;
     const changed = this.#try('route_localnet', () => this.#network.openLoopback(device));
-    if (changed === undefined) return;
-    this.#opened.add(device);
-    if (changed) this.noteSetting({ setting: loopbackSetting(device), before: '0' });
+    if (changed !== undefined) this.#opened.add(device);
+    const setting = loopbackSetting(device);
+    const foreseen = this.#foreseen.delete(setting);
+    if (changed === true) this.noteSetting({ setting, before: '0' });
+    // It could not be done, or somebody else was quicker: it is not Berth's to put back.
+    else if (foreseen) this.#forgetSetting(setting);
   }
 
   #openHairpin(podIP: string, device: string): boolean {

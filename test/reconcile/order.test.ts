@@ -159,3 +159,16 @@ test('events of one moment are dealt with in one transaction', async (t) => {
   t.deepEqual(rules, ['rules +3 -0']);
   t.is(rig.live().length, 3);
 });
+
+test('a bridge is opened to the loopback address when the state file remembers that it was not, and not before', async (t) => {
+  const rig = new Rig();
+  rig.network.setRoute({ podIP: '10.0.0.1', device: 'cni0', bridge: true });
+  const remembered: boolean[] = [];
+  rig.network.fault = (operation) => {
+    if (operation === 'openLoopback') remembered.push(/cni0\.route_localnet/.test(rig.store.text ?? ''));
+  };
+  await rig.start();
+  await rig.set(server(1));
+  t.deepEqual(remembered, [true]);
+  t.true(rig.network.loopbacks.has('cni0'));
+});

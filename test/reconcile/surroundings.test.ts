@@ -176,6 +176,49 @@ test('a setting is remembered as it stood before Berth changed it for the first 
   ]);
 });
 
+test('what is changed on a bridge is noted before it is changed', (t) => {
+  const { network, surroundings } = place();
+  surroundings.refresh();
+  t.true(surroundings.foresee(pods));
+  t.false(network.loopbacks.has('cni0'));
+  t.deepEqual(surroundings.settings, [{ setting: 'net.ipv4.conf.cni0.route_localnet', before: '0' }]);
+  t.false(surroundings.foresee(pods), 'it is noted once');
+  surroundings.environment(pods);
+  t.true(network.loopbacks.has('cni0'));
+  t.is(surroundings.settings.length, 1);
+});
+
+test("what is changed on a pod's own device, which ends with the pod, is not noted beforehand", (t) => {
+  const { surroundings } = place(false);
+  surroundings.refresh();
+  t.false(surroundings.foresee(pods));
+});
+
+test('what stood on a bridge already is not noted', (t) => {
+  const { network, surroundings } = place();
+  network.loopbacks.add('cni0');
+  surroundings.refresh();
+  t.false(surroundings.foresee(pods));
+  t.deepEqual(surroundings.settings, []);
+});
+
+test("what was noted and could not be changed, or was changed by somebody else meanwhile, is not Berth's", (t) => {
+  for (const meanwhile of ['refused', 'changed'] as const) {
+    const { network, surroundings } = place();
+    surroundings.refresh();
+    t.true(surroundings.foresee(pods));
+    if (meanwhile === 'changed') network.loopbacks.add('cni0');
+    else
+      network.fault = (operation) => {
+        if (operation === 'openLoopback') throw new Error('EPERM');
+      };
+    const { settingsVersion } = surroundings;
+    surroundings.environment(pods);
+    t.deepEqual(surroundings.settings, [], meanwhile);
+    t.not(surroundings.settingsVersion, settingsVersion, 'the state file is written anew');
+  }
+});
+
 test('what Berth added to a list is gathered over several agents, each part once', (t) => {
   const { surroundings } = place();
   const setting = 'net.ipv4.ip_local_reserved_ports';
