@@ -5,6 +5,7 @@
 import { adopt } from '../rules/adoption.ts';
 import { type Passage, type Seen, seen } from './core/diagnosis.ts';
 import { disagrees, type Flow } from './core/flow.ts';
+import { portKey } from './core/ledger.ts';
 import { podAddresses } from './core/podstate.ts';
 import type { Grant } from './core/state.ts';
 import type { Pod, PortRequest, Reservation } from './core/vocabulary.ts';
@@ -19,8 +20,8 @@ import { type HolderProbe, listSockets, probeHolder } from './ops/doctor/holderp
 import { probeListening } from './ops/doctor/listenprobe.ts';
 import type { DoctorOptions } from './ops/doctor/options.ts';
 import { podPlace } from './podplace.ts';
-import { assess, type Demand, partsOf } from './reconcile/demand.ts';
-import { elementsOnce } from './reconcile/plan.ts';
+import { asksFor, assess, type Demand, partsOf } from './reconcile/demand.ts';
+import { ownElements } from './reconcile/plan.ts';
 import { flowTruth } from './reconcile/truth.ts';
 import { mappingOf } from './reconcile/wanted.ts';
 import { holdNumber } from './reserve/socket.ts';
@@ -39,7 +40,7 @@ export async function podEvidence(
   const pools = new Map(options.pools.map((pool) => [pool.name, pool]));
   const servesStatics = options.staticHostPorts;
   const view = { labels: options.nodeLabels, addresses: node.addresses, isNodeAddress, servesStatics };
-  const assessment = assess(pod, pools, view);
+  const assessment = assess(pod, pools, view, heldAddress(pod, node));
   const addresses = podAddresses(pod, isNodeAddress);
   const demand = assessment.kind === 'wanted' ? assessment : undefined;
   const requests = (demand === undefined ? [] : partsOf(demand)).flatMap((part) =>
@@ -91,6 +92,15 @@ function isMeant({ name, protocol, target: to }: PortRequest, { question, contai
   return to.kind === 'numbers' && containerPort >= to.first && containerPort <= to.last;
 }
 
+/** The address of the node at which the pod has what it asks for: of several that would do, the agent keeps that one. */
+function heldAddress(pod: Pod, { facts, mappings, table }: NodeEvidence): string | undefined {
+  const grants = facts.state.kind === 'seen' ? (facts.state.value.state?.grants ?? []) : [];
+  const told = mappings.map((one) => ({ ...one, uid: one.podUID }));
+  const ruled = table.kind === 'seen' ? adopt([...table.value.elements.values()]) : [];
+  const numbers = [...grants, ...told, ...ruled].filter(({ uid, hostIP }) => uid === pod.uid && hostIP !== undefined);
+  return numbers.find((one) => asksFor(pod, portKey(one)))?.hostIP;
+}
+
 /** The number of a port: of the state file if it can be read, else by word of the agent, else as the rules have it. */
 function givenNumber(
   demand: Demand,
@@ -132,7 +142,7 @@ async function portEvidence(
   const [holder, listening] = await Promise.all([holderOf(number, probe), listeners(request, number, podIPs)]);
   if (number === undefined) return { request, number, holder, rule: undefined, flows: undefined, listening };
   const { mapping } = number;
-  const rule = table.kind === 'seen' ? seen(compared(elementsOnce(mapping), table.value)) : table;
+  const rule = table.kind === 'seen' ? seen(compared(ownElements(mapping, table.value.elements), table.value)) : table;
   const concerns = ({ protocol, port }: Flow) =>
     protocol === mapping.protocol && port >= mapping.hostPort && port < mapping.hostPort + mapping.size;
   const flows = strays.kind === 'seen' ? seen(strays.value.filter(concerns)) : strays;

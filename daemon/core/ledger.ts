@@ -30,7 +30,7 @@ export interface Wanted {
 }
 
 /** The key of a grant within its pod. */
-export function portKey(port: { readonly name: string; readonly protocol: Protocol }): string {
+export function portKey(port: { readonly name: string; readonly protocol: string }): string {
   return `${port.name}/${port.protocol}`;
 }
 

@@ -152,10 +152,15 @@ function isRepeated({ hostIP }: Mapping, id: string, shared: Set<string>): boole
 
 /** All of the mapping stands; what the pod has in common with another port of its own stands in the name of either. */
 export function allStand(mapping: Mapping, installed: ReadonlyMap<string, Element>): boolean {
+  return ownElements(mapping, installed).every((element) => isSame(installed.get(elementId(element)), element));
+}
+
+/** The mapping's elements but for those that stand already in the name of another port of the pod. */
+export function ownElements(mapping: Mapping, installed: ReadonlyMap<string, Element>): readonly Element[] {
   const { elements, ids } = derive(mapping);
-  return elements.every((element, index) => {
+  return elements.filter((element, index) => {
     const found = installed.get(ids[index] as string);
-    return isSame(found, element) || (found !== undefined && isShared(mapping, found));
+    return found === undefined || isSame(found, element) || !isShared(mapping, found);
   });
 }
 

@@ -52,6 +52,44 @@ test.serial('looking changes nothing: not the ruleset, not a setting, not a file
   t.deepEqual(look(), before);
 });
 
+test.serial('of several addresses that would do, the one at which the pod is mapped is named', async (t) => {
+  await using patient = new Patient();
+  await patient.serve();
+  patient.declare({ annotations: { 'berth.dev/ports': 'web', 'berth.dev/host-ip': '10.90.2.0/24' } });
+  await patient.startAgent();
+  await patient.mapped();
+  // Another address takes the first place before the agent can look.
+  patient.freezeAgent();
+  const [link] = JSON.parse(patient.node.run('ip', ['-json', 'address', 'show', 'to', '10.90.2.1'])) as [
+    { ifname: string },
+  ];
+  for (const [verb, address] of [
+    ['add', '10.90.2.9/32'],
+    ['del', '10.90.2.1/24'],
+    ['add', '10.90.2.1/24'],
+  ] as const)
+    patient.node.run('ip', ['address', verb, address, 'dev', link.ifname]);
+  const { findings } = patient.doctor();
+  t.is(findings.find(({ code }) => code === 'BD104')?.says, 'it is served at 10.90.2.1 alone');
+  t.is(findings.find(({ code }) => code === 'BD301')?.status, 'ok');
+});
+
+test.serial(
+  'a static number on two addresses is in order, though what the two have in common stands once',
+  async (t) => {
+    await using patient = new Patient('--static-host-ports');
+    await patient.serve();
+    const port = { containerPort: 8080, hostPort: 7080 };
+    const ports = ['10.90.1.1', '10.90.2.1'].map((hostIP) => ({ name: `web-${hostIP.at(-3)}`, hostIP, ...port }));
+    patient.declare({ annotations: {}, ports });
+    await patient.startAgent();
+    await patient.listed(2);
+    const { findings, breaksAt } = patient.doctor();
+    t.is(breaksAt, null);
+    t.is(findings.filter(({ code, status }) => code === 'BD301' && status === 'ok').length, 2);
+  },
+);
+
 const REQUESTS: readonly (readonly [title: string, manifest: Manifest, breaksAt: string, says: RegExp])[] = [
   ['no annotation', { annotations: {} }, 'BD101', /has no annotation berth\.dev\/ports/],
   ['an annotation that is wrong', { annotations: { 'berth.dev/ports': 'wbe' } }, 'BD102', /wbe/],

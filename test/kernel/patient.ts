@@ -120,6 +120,15 @@ export class Patient implements AsyncDisposable {
     await eventually(async () => this.#status?.conditions[0]?.status === 'True', 'the pod is mapped');
   }
 
+  /** The pod has so many live mappings: pods that do not opt in are told nothing. */
+  async listed(count: number): Promise<void> {
+    using client = new MappingClient(this.scene.socket);
+    await eventually(
+      async () => (await client.get({ namespace: 'default', pod: 'one' })).mappings.length === count,
+      `${count} mappings are live`,
+    );
+  }
+
   /** The agent has told the pod how it stands. */
   async told(): Promise<void> {
     await eventually(async () => this.#status !== undefined, 'the agent has told the pod');
