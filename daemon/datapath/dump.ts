@@ -32,7 +32,8 @@ export async function readElements(socket: NetlinkSocket): Promise<Element[] | u
   return elements;
 }
 
-function* elementsIn(set: SetName, body: Buffer): Generator<Element> {
+/** The elements in a message of the kernel about this set. */
+export function* elementsIn(set: SetName, body: Buffer): Generator<Element> {
   const list = findAttribute(body, NFTA_SET_ELEM_LIST_ELEMENTS, INET.length);
   if (list < 0) return;
   const end = list + attributeLength(body, list);
