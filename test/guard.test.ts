@@ -14,6 +14,7 @@ const cel = new Environment({ unlistedVariablesAreDyn: true }).registerFunction(
 );
 
 const AGENT = 'system:serviceaccount:berth-system:berth-agent';
+const UNINSTALL = 'system:serviceaccount:berth-system:berth-uninstall';
 
 /** A pod on node-1 as far as it matters here. */
 function pod() {
@@ -73,6 +74,11 @@ const PASSES: Readonly<Record<string, Attempt>> = {
   'its own condition': {
     change: ({ status }) => status.conditions.push({ type: 'berth.dev/PortsMapped', status: 'True' }),
   },
+  'taking the announcement back, by the uninstall': {
+    before: annotate('berth.dev/mappings'),
+    change: ({ metadata }) => delete metadata.annotations['berth.dev/mappings'],
+    user: UNINSTALL,
+  },
   'anything of somebody else': { change: annotate('team'), user: 'system:serviceaccount:default:other' },
 };
 for (const [what, attempt] of Object.entries(PASSES)) {
@@ -102,7 +108,9 @@ const REFUSED: Readonly<Record<string, Attempt & { readonly says: RegExp }>> = {
   'the addresses': { change: ({ status }) => Object.assign(status, { podIPs: [{ ip: '192.0.2.1' }] }), says: /status/ },
 };
 for (const [what, { says, ...attempt }] of Object.entries(REFUSED)) {
-  test(`the guard refuses: ${what}`, (t) => t.regex(judge(attempt) ?? 'it was let pass', says));
+  test(`the guard refuses: ${what}`, (t) => {
+    for (const user of [AGENT, UNINSTALL]) t.regex(judge({ ...attempt, user }) ?? 'it was let pass', says);
+  });
 }
 
 test('the policy is in force, and a policy that cannot be evaluated refuses', (t) => {
