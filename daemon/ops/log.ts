@@ -15,6 +15,7 @@ export interface Log {
   info(fields: LogFields): void;
   warn(fields: LogFields): void;
   error(fields: LogFields): void;
+  isLevelEnabled(level: 'debug' | 'info'): boolean;
 }
 
 export interface LogOptions {
@@ -31,8 +32,8 @@ export interface LogDestination {
 }
 
 /**
- * What waits for stderr, in bytes; lines beyond are dropped, as the agent must not wait for its log. A start that adopts
- * 20,000 mappings says 7 MB of `mapped` in one turn, before the first byte can go out.
+ * What waits for stderr, in bytes; lines beyond are dropped, as the agent must not wait for its log. 20,000
+ * mappings set up at once say 7 MB of `mapped` in one turn, before the first byte can go out.
  */
 const MAX_BUFFERED = 8 * 1024 * 1024;
 

@@ -22,7 +22,7 @@ export function fanOut(recorders: readonly Recorder[]): Recorder {
   };
 }
 
-/** Writes events to the log. `mapped` and `released` are the audit trail: one line each, however many there are. */
+/** Writes events to the log. `mapped` and `released` are the audit trail: one line for each mapping set up and taken down, however many. */
 export class LogRecorder implements Recorder {
   readonly #log: Log;
   readonly #repetition: Repetition;
@@ -34,13 +34,20 @@ export class LogRecorder implements Recorder {
 
   record(event: AgentEvent): void {
     switch (event.kind) {
-      case 'mapped':
-        this.#log.info({
+      case 'mapped': {
+        // Whoever set up what was adopted has logged it; an upgrade of all agents would log it all anew.
+        const level = event.adopted ? 'debug' : 'info';
+        if (!this.#log.isLevelEnabled(level)) return;
+        this.#log[level]({
           event: 'mapped',
           ...mappingFields(event.mapping),
           adopted: event.adopted,
           ...ms('sinceSeenMs', event.sinceSeenMs),
         });
+        return;
+      }
+      case 'adopted':
+        this.#log.info({ event: 'adopted', mappings: event.mappings });
         return;
       case 'released':
         this.#log.info({

@@ -48,6 +48,7 @@ export class Announcer {
   readonly #moved = new Set<string>();
   readonly #told = new Map<string, { readonly ground: Ground; readonly text: string }>();
   readonly #problems = new Map<string, Problem>();
+  #adopted = 0;
   readonly #warned = { told: new Set<string>(), seen: new Set<string>() };
 
   constructor(registry: Registry, publisher: Publisher, recorder: Recorder, clock: Clock) {
@@ -88,8 +89,15 @@ export class Announcer {
     this.#mappings.set(mappingKey(mapping), mapping);
     this.#moved.add(mapping.pod.uid);
     this.#registry.set(mapping);
+    if (adopted) this.#adopted++;
     const sinceSeenMs = adopted || addressedAt === undefined ? undefined : now - addressedAt;
     this.#recorder.record({ kind: 'mapped', mapping, adopted, sinceSeenMs });
+  }
+
+  /** Tells how many mappings were adopted since the last call, if any were. */
+  recordAdopted(): void {
+    if (this.#adopted > 0) this.#recorder.record({ kind: 'adopted', mappings: this.#adopted });
+    this.#adopted = 0;
   }
 
   /** An Event on the pod; the same one is not repeated while its reason lasts (`key`; see `endWarnings`). */

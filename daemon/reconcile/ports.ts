@@ -150,6 +150,8 @@ export type AgentEvent =
       readonly adopted: boolean;
       readonly sinceSeenMs: number | undefined;
     }
+  /** So many mappings of an earlier agent were taken over in this pass. */
+  | { readonly kind: 'adopted'; readonly mappings: number }
   | {
       readonly kind: 'released';
       readonly mapping: Mapping;

@@ -145,6 +145,7 @@ export class Reconciler {
     const closing = this.ledger.version === version ? before : closingOf(this.ledger, demands, suspects);
     if (await this.#install(wanted, standings, suspects)) this.#settle(wanted, standings, closing);
     else if (this.#first) this.#announceAdopted(wanted);
+    this.announcer.recordAdopted();
     if (suspects.size === 0 && !this.#first) this.#kernel.forgetInherited();
     for (const standing of standings) this.#tell(this.#judged(standing));
     const sockets = this.#sockets.hold();

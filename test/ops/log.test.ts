@@ -221,6 +221,20 @@ test('the audit trail is never thinned out', (t) => {
   t.is(logged().length, 1_000);
 });
 
+test('what was adopted is counted in one line, and named at debug only', (t) => {
+  const events: readonly AgentEvent[] = [
+    { kind: 'mapped', mapping: MAPPING, adopted: true, sinceSeenMs: undefined },
+    { kind: 'adopted', mappings: 1 },
+  ];
+  const heard = (level: 'info' | 'debug') => {
+    const { recorder, logged } = recording({ level });
+    for (const event of events) recorder.record(event);
+    return logged();
+  };
+  t.deepEqual(heard('info'), [{ level: 'info', event: 'adopted', mappings: 1 }]);
+  t.like(heard('debug')[0], { level: 'debug', event: 'mapped', hostPort: 20_000, adopted: true });
+});
+
 test('what happens in every pass is logged at debug only', (t) => {
   const events: readonly AgentEvent[] = [
     { kind: 'pass', full: false, ms: 1 },

@@ -80,6 +80,10 @@ test('I6: a restart takes no rule away, moves nothing, and tells the pod nothing
       .map(({ adopted }) => adopted),
     [true, true],
   );
+  t.deepEqual(
+    rig.recorded('adopted').map(({ mappings }) => mappings),
+    [2],
+  );
 });
 
 test('I6: a rule outlives the state file: it gets its pod’s name when the pod is seen, and is written down', async (t) => {

@@ -127,7 +127,7 @@ export class Agent implements AsyncDisposable {
 
   /** The agent that was started last has taken over a mapping of the one before it. */
   async adopted(): Promise<void> {
-    const told = () => readFileSync(this.#log, 'utf8').includes('"adopted":true') || undefined;
+    const told = () => readFileSync(this.#log, 'utf8').includes('"event":"adopted"') || undefined;
     await answered(told, 'a mapping is adopted', { why: () => this.log });
   }
 
