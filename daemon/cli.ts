@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --
 /**
  * `berth`: finds the command and runs it. Each command is loaded only when it is asked for, so that `berth list` starts
  * without the agent's libraries. The only place that ends the process.

@@ -35,15 +35,15 @@ const ROOT = join(import.meta.dirname, '..');
  * the command line alone, malloc its variable at the start of the process.
  */
 export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=2'];
+/** Before the program. Without `--` Node takes a program's --env-file for its own, wherever that stands. */
+export const NODE_COMMAND: readonly string[] = ['node', ...NODE_FLAGS, '--'];
 export const RUN_ENV: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
 
 /** CommonJS packages ask for modules of Node by `require`, which an ES module does not have. */
 const REQUIRE = `import { createRequire as createRequireHere } from 'node:module';
 const require = createRequireHere(import.meta.url);`;
 
-const FIRST_LINE = [...Object.entries(RUN_ENV).map(([name, value]) => `${name}=${value}`), 'node', ...NODE_FLAGS].join(
-  ' ',
-);
+const FIRST_LINE = [...Object.entries(RUN_ENV).map(([name, value]) => `${name}=${value}`), ...NODE_COMMAND].join(' ');
 
 /** Portable: the cache is found by paths relative to it, so that dist/ may be moved. */
 const STARTER = `#!/usr/bin/env -S ${FIRST_LINE}

@@ -8,13 +8,13 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VERSION } from '../daemon/version.ts';
-import { makeBundle, NODE_FLAGS, RUN_ENV } from './bundle.ts';
+import { makeBundle, NODE_COMMAND, RUN_ENV } from './bundle.ts';
 import { copyProgram, packImage } from './imagearchive.ts';
 
 const HOME = '/opt/berth';
 
 /** As in the Dockerfile. */
-export const ENTRYPOINT: readonly string[] = ['node', ...NODE_FLAGS, `${HOME}/berth.mjs`];
+export const ENTRYPOINT: readonly string[] = [...NODE_COMMAND, `${HOME}/berth.mjs`];
 
 /** The files of the image: the agent runs on node and nft alone; env is there so that `berth` can be called by its name. */
 export async function makeRoot(root: string): Promise<void> {

@@ -1,9 +1,9 @@
 /** dist/ as it is shipped: made in a directory of its own, moved, and run where the repository cannot be seen. */
-import { execFile } from 'node:child_process';
+import { type ExecFileException, execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { VERSION } from '../daemon/version.ts';
@@ -27,6 +27,15 @@ function berth(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
 test('the bundle tells its version and the options of the agent', async (t) => {
   t.is((await berth(['--version'])).stdout, `${VERSION}\n`);
   t.regex((await berth(['agent', '--help'])).stdout, /--state-dir=PATH/);
+});
+
+test('--env-file is an option of berth wait, although Node has one of that name', async (t) => {
+  const args = ['wait', '--env-file=/nowhere/ports', '--annotations=/nowhere/annotations', '--timeout=1s'];
+  const path = `${dirname(process.execPath)}:/usr/bin:/bin`;
+  const { stderr } = await t.throwsAsync<ExecFileException>(
+    run(join(dist, 'berth.mjs'), args, { cwd: '/', env: { PATH: path } }),
+  );
+  t.regex(String(stderr), /^berth wait: .*\/nowhere\/annotations/);
 });
 
 test('the bundled agent works in the kernel, and the bundled client lists what it serves', async (t) => {

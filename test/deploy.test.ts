@@ -6,7 +6,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { readAgentOptions } from '../daemon/ops/agentoptions.ts';
 import { parsePoolsFile } from '../daemon/ops/pools.ts';
 import { VERSION } from '../daemon/version.ts';
-import { NODE_FLAGS, RUN_ENV } from '../deploy/bundle.ts';
+import { NODE_COMMAND, RUN_ENV } from '../deploy/bundle.ts';
 import { ENTRYPOINT } from '../deploy/image.ts';
 
 const deploy = join(import.meta.dirname, '../deploy');
@@ -108,7 +108,7 @@ test('the guard holds the account that the DaemonSet runs as', (t) => {
 test('both ways to make the image start the agent alike, in this version', (t) => {
   const dockerfile = read('Dockerfile');
   t.deepEqual(JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)?.[1] ?? 'null'), ENTRYPOINT);
-  t.deepEqual(ENTRYPOINT, ['node', ...NODE_FLAGS, '/opt/berth/berth.mjs']);
+  t.deepEqual(ENTRYPOINT, [...NODE_COMMAND, '/opt/berth/berth.mjs']);
   for (const [name, value] of Object.entries(RUN_ENV)) t.true(dockerfile.includes(`ENV ${name}=${value}\n`));
   t.true(dockerfile.includes(`-t berth:${VERSION} `));
   t.deepEqual(parse(read('base/kustomization.yaml')).images, [{ name: agent.image, newTag: VERSION }]);
