@@ -1,6 +1,11 @@
 /**
- * From what stands on a pod to what is to stand there, as patches that touch nothing else. Pure. Both carry the pod's uid: the
- * API server refuses them when the name belongs to another life of the pod by now.
+ * From what stands on a pod to what is to stand there, as one patch that touches nothing else. Pure. It carries the pod's uid: the
+ * API server refuses it when the name belongs to another life of the pod by now.
+ *
+ * Annotations and condition go to the subresource `status` together: unlike those of other kinds, the status of a pod takes
+ * annotations (podStatusStrategy.PrepareForUpdate resets spec, owners and deletion alone, in every release; network plugins have
+ * always written theirs so). It is half of the writes, readers see both at once, and the right to patch pods, with it their
+ * images, is not needed.
  */
 import { CONDITION } from '../core/annotation.ts';
 import type { PodRef, PodResult } from '../core/vocabulary.ts';
@@ -10,8 +15,16 @@ import { isOwned, mayWrite, type Standing, type StandingCondition } from './apip
 export type Part = 'annotations' | 'condition';
 
 export interface Patch {
-  readonly part: Part;
+  readonly parts: readonly Part[];
   readonly request: ApiRequest;
+}
+
+/** What the API server does not take. */
+export interface Refusals {
+  /** Would be refused again. */
+  readonly parts: ReadonlySet<Part>;
+  /** Both together were refused: each is to be tried alone. */
+  readonly together: boolean;
 }
 
 /** The status that a condition has, and since when: its lastTransitionTime, as it is (to be) written. */
@@ -21,25 +34,37 @@ export interface Transition {
 }
 
 /**
- * What is to be written next; undefined: nothing. Parts in `except` are left out. A pod that is to be unready is made so
- * before its numbers go, and one that is ready is so after they came: readers of the condition find what it promises.
+ * What is to be written next; undefined: nothing. Where it takes two writes, a pod that is to be unready is made so before its
+ * numbers go, and one that is ready is so after they came: readers of the condition find what it promises.
  */
 export function nextPatch(
   pod: PodRef,
   stands: Standing,
   wanted: PodResult,
   transition: Transition | undefined,
-  except: ReadonlySet<Part>,
+  refusals: Refusals,
 ): Patch | undefined {
+  const annotations = annotationChanges(stands, wanted);
+  const condition = conditionChange(stands, wanted, transition);
   const falls = stands.condition?.status === 'True' && wanted.condition?.status !== 'True';
   const order: readonly Part[] = falls ? ['condition', 'annotations'] : ['annotations', 'condition'];
-  for (const part of order) {
-    if (except.has(part)) continue;
-    const request =
-      part === 'annotations' ? annotationsPatch(pod, stands, wanted) : conditionPatch(pod, stands, wanted, transition);
-    if (request !== undefined) return { part, request };
-  }
-  return undefined;
+  const parts = order
+    .filter((part) => !refusals.parts.has(part) && { annotations, condition }[part] !== undefined)
+    .slice(0, refusals.together ? 1 : order.length);
+  if (parts.length === 0) return undefined;
+  return {
+    parts,
+    request: {
+      method: 'PATCH',
+      path: `${pathOf(pod)}/status`,
+      // A merge patch would replace the list of conditions, and with it kubelet's; this one merges it by `type`.
+      type: 'application/strategic-merge-patch+json',
+      body: {
+        metadata: { uid: pod.uid, ...(parts.includes('annotations') ? { annotations } : {}) },
+        ...(parts.includes('condition') ? { status: { conditions: [condition] } } : {}),
+      },
+    },
+  };
 }
 
 /** When the condition got the status that it is to have: kept where the status stays (the meaning of lastTransitionTime). */
@@ -61,8 +86,8 @@ export function transitionOf(
   return { status, at: `${new Date(now).toISOString().slice(0, 19)}Z` };
 }
 
-/** A merge patch (RFC 7386): null removes a key. */
-function annotationsPatch(pod: PodRef, stands: Standing, wanted: PodResult): ApiRequest | undefined {
+/** Undefined: none. Null removes a key. */
+function annotationChanges(stands: Standing, wanted: PodResult): Readonly<Record<string, string | null>> | undefined {
   const changes: Record<string, string | null> = {};
   for (const [key, value] of Object.entries(wanted.annotations)) {
     if (mayWrite(key, stands.annotations) && stands.annotations[key] !== value) changes[key] = value;
@@ -70,33 +95,18 @@ function annotationsPatch(pod: PodRef, stands: Standing, wanted: PodResult): Api
   for (const key of Object.keys(stands.annotations)) {
     if (isOwned(key) && !Object.hasOwn(wanted.annotations, key)) changes[key] = null;
   }
-  if (Object.keys(changes).length === 0) return undefined;
-  return {
-    method: 'PATCH',
-    path: pathOf(pod),
-    type: 'application/merge-patch+json',
-    body: { metadata: { uid: pod.uid, annotations: changes } },
-  };
+  return Object.keys(changes).length === 0 ? undefined : changes;
 }
 
-/** Strategic: the list of conditions is merged by `type`. A merge patch would replace it, and with it kubelet's conditions. */
-function conditionPatch(
-  pod: PodRef,
+/** The entry of the patch; undefined: none. */
+function conditionChange(
   stands: Standing,
   { condition }: PodResult,
   transition: Transition | undefined,
-): ApiRequest | undefined {
+): object | undefined {
   if (sameCondition(stands.condition, condition)) return undefined;
-  const entry =
-    condition === undefined
-      ? { type: CONDITION, $patch: 'delete' }
-      : { type: CONDITION, ...condition, lastTransitionTime: transition?.at };
-  return {
-    method: 'PATCH',
-    path: `${pathOf(pod)}/status`,
-    type: 'application/strategic-merge-patch+json',
-    body: { metadata: { uid: pod.uid }, status: { conditions: [entry] } },
-  };
+  if (condition === undefined) return { type: CONDITION, $patch: 'delete' };
+  return { type: CONDITION, ...condition, lastTransitionTime: transition?.at };
 }
 
 function sameCondition(stands: StandingCondition | undefined, wanted: PodResult['condition']): boolean {

@@ -19,8 +19,8 @@ export class PodSlot {
   failures = 0;
   cancel: () => void = () => {};
   cancelPardon: () => void = () => {};
-  /** Parts that would be refused again. */
-  readonly refused = new Set<Part>();
+  readonly #refused = new Set<Part>();
+  #refusedTogether = false;
   #stands: Standing;
   #wanted: PodResult;
   #transition: Transition | undefined;
@@ -50,15 +50,34 @@ export class PodSlot {
     if (isDeepStrictEqual(this.#wanted, wanted)) return;
     this.#wanted = wanted;
     this.#settled = false;
-    this.refused.clear();
+    this.pardon();
   }
 
   /** What is to be written now. `now` in ms since the epoch. */
   next(now: number): Patch | undefined {
     this.#transition = transitionOf(this.#stands, this.#wanted, this.#transition, now);
-    const patch = nextPatch(this.pod, this.#stands, this.#wanted, this.#transition, this.refused);
+    const refusals = { parts: this.#refused, together: this.#refusedTogether };
+    const patch = nextPatch(this.pod, this.#stands, this.#wanted, this.#transition, refusals);
     if (patch === undefined) this.#settled = true;
     return patch;
+  }
+
+  /** The same again would be refused again. Returns false while each part is still to be tried alone. */
+  refuse({ parts: [part, more] }: Patch): boolean {
+    if (more !== undefined) this.#refusedTogether = true;
+    else if (part !== undefined) this.#refused.add(part);
+    return more === undefined;
+  }
+
+  /** What was refused may be accepted now. */
+  pardon(): void {
+    this.#refused.clear();
+    this.#refusedTogether = false;
+  }
+
+  /** A part of it, at least, was refused. */
+  get curtailed(): boolean {
+    return this.#refusedTogether || this.#refused.size > 0;
   }
 
   /** What has stood there was undone, or the API server did not keep what it took. Returns how often in a row. */

@@ -22,6 +22,8 @@ const BACKOFF = { first: 200, cap: 30_000 } as const;
 /** Least wait before what was forbidden is tried again, in ms: with every pod of a node it must leave room for the rest. */
 const FORBIDDEN_MS = 60_000;
 const RATE = { perSecond: 10, burst: 50 } as const;
+/** What the agent has to be allowed. */
+const PATCH = 'patch pods/status';
 /** Longest wait of `flush`, in ms. */
 const FLUSH_MS = 2_000;
 
@@ -144,7 +146,7 @@ export class ApiPublisher implements Publisher {
     slot.state = 'running';
     try {
       const reply = decodeApiPod(await this.#options.client.send(patch.request));
-      this.#forbidden.allowed(operationOf(patch));
+      if (!slot.curtailed) this.#forbidden.allowed(PATCH);
       slot.see(standingOf(reply));
       this.#written(slot, patch);
     } catch (error) {
@@ -180,9 +182,9 @@ export class ApiPublisher implements Publisher {
       if (!this.#lives(slot)) return;
     }
     if (isForbidden(error) || isInvalid(error)) {
-      slot.refused.add(patch.part);
-      if (isInvalid(error)) report('it is not tried again until there is something else to write');
-      else this.#pardonLater(slot, patch, error);
+      const alone = slot.refuse(patch);
+      if (isForbidden(error)) this.#pardonLater(slot, error);
+      else if (alone) report('it is not tried again until there is something else to write');
       // The other part may be accepted.
       this.#enqueue(slot);
       return;
@@ -193,12 +195,12 @@ export class ApiPublisher implements Publisher {
   }
 
   /** A role may be put right while the agent runs. */
-  #pardonLater(slot: PodSlot, patch: Patch, error: unknown): void {
+  #pardonLater(slot: PodSlot, error: unknown): void {
     const { clock, random } = this.#options;
-    this.#forbidden.refused(operationOf(patch), error);
+    this.#forbidden.refused(PATCH, error);
     slot.cancelPardon();
     slot.cancelPardon = clock.after(FORBIDDEN_MS * (1 + random()), () => {
-      slot.refused.clear();
+      slot.pardon();
       if (slot.state === 'idle') this.#enqueue(slot);
     });
   }
@@ -242,8 +244,4 @@ export class ApiPublisher implements Publisher {
     const why = `cannot tell pod ${podLabel(pod)} where it stands: ${messageOf(error)}; ${remedy}`;
     this.#options.onError(new BerthError('PUBLISH_FAILED', why, { cause: error }));
   }
-}
-
-function operationOf({ part }: Patch): string {
-  return part === 'annotations' ? 'patch pods' : 'patch pods/status';
 }

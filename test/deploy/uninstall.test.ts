@@ -56,7 +56,7 @@ test('the arguments and variables of the DaemonSet are options of the command', 
 
 test('it may do a part of what the agent may do', (t) => {
   const agent: Readonly<Record<string, readonly string[]>> = {
-    pods: ['get', 'list', 'watch', 'patch'],
+    pods: ['get', 'list', 'watch'],
     'pods/status': ['patch'],
   };
   for (const { resources, verbs } of role?.rules ?? []) {

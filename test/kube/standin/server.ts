@@ -23,6 +23,7 @@ interface Body {
     readonly name?: string;
     readonly annotations?: Readonly<Record<string, string | null>>;
   };
+  readonly status?: object;
 }
 
 /** What goes wrong with a request. `replyLost`: it is done all the same. */
@@ -49,8 +50,8 @@ export class StandIn implements AsyncDisposable {
   fault: (asked: Asked) => Fault | undefined = () => undefined;
   /** What a list with resourceVersion=0 is answered from: an old state, when set. */
   oldList: { readonly items: readonly StoredPod[]; readonly revision: number } | undefined;
-  /** How a foreign uid in a patch is refused: 409, or 422 as an immutable field. */
-  uidRefusal: 409 | 422 = 409;
+  /** How a foreign uid in a patch is refused: 422 as an immutable field (Kubernetes 1.20), or 409. */
+  uidRefusal: 409 | 422 = 422;
   /** Connections that were opened so far. */
   connections = 0;
   readonly #server: Server;
@@ -204,8 +205,8 @@ export class StandIn implements AsyncDisposable {
       );
     }
     const merged = (type.startsWith('application/strategic') ? strategicPatch : mergePatch)(pod, patch) as StoredPod;
-    // A subresource changes its own part alone, and the object without it all but that.
-    const changed = sub ? { ...pod, status: merged.status } : { ...merged, status: pod.status };
+    // Through its status a pod's metadata can be changed too, and its spec cannot; without it all but the status.
+    const changed = sub ? { ...merged, spec: pod.spec } : { ...merged, status: pod.status };
     const size = Object.entries(changed.metadata.annotations ?? {}).reduce(
       (sum, [one, value]) => sum + one.length + String(value).length,
       0,
