@@ -232,7 +232,7 @@ test('Retry-After is honoured for the pod that met it', async (t) => {
 for (const refusal of [409, 422] as const) {
   test(`what was meant for a former life of the pod is dropped (another uid answered by ${refusal})`, async (t) => {
     await using at = await Scene.start();
-    at.server.uidRefusal = refusal;
+    at.server.resources.uidRefusal = refusal;
     const former = at.put();
     at.put({ uid: 'uid-2' });
     at.publisher.publish(former, MAPPED);

@@ -235,7 +235,7 @@ test('a server that is behind is asked for what is so now', async (t) => {
   server.store.put(podObject({ name: 'new', uid: 'uid-2' }));
   await until(() => watching.news.includes('changed new'));
   watching.news.length = 0;
-  server.oldList = { items: [], revision: 100 };
+  server.resources.oldList = { items: [], revision: 100 };
   server.store.compact();
   first(server, 'watch', { kind: 'status', code: 410 });
   server.endWatches();
@@ -248,7 +248,7 @@ test('a server that is behind is asked for what is so now', async (t) => {
 test('the first list may be old; the watch from its revision catches up', async (t) => {
   await using at = await scene((server) => {
     const old = server.store.put(podObject());
-    server.oldList = { items: [old], revision: server.store.revision };
+    server.resources.oldList = { items: [old], revision: server.store.revision };
     server.store.remove('shop/web');
     server.store.put(podObject({ name: 'new', uid: 'uid-2' }));
   });

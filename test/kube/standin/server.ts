@@ -1,12 +1,17 @@
 /**
- * A small API server with real sockets: pods of a node are listed, watched, read and patched, Events are created and patched. It
- * behaves as the real one for what the agent uses of it, and goes wrong in the ways that a test asks for.
+ * A small API server with real sockets. It behaves as the real one for what the agent uses of it, which test/kube/contract.test.ts
+ * holds it to, and goes wrong in the ways that a test asks for.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { mergePatch, strategicPatch } from './patches.ts';
-import { type Change, Store, type StoredEvent, type StoredPod } from './store.ts';
+import type { TestServer } from '../apiserver/testserver.ts';
+import { authorize } from './authorization.ts';
+import { type Reply, Resources, status } from './resources.ts';
+import { type Change, Store } from './store.ts';
+
+/** The server ends a watch with a bookmark so many ms before its end (bookmarks of the watch cache, since Kubernetes 1.17). */
+const BOOKMARK_BEFORE_END = 2_000;
 
 export interface Asked {
   readonly method: string;
@@ -16,14 +21,15 @@ export interface Asked {
   readonly body: Body;
 }
 
-/** What the agent sends: a patch of a pod, or an Event. */
-interface Body {
+/** What is sent: a patch, or an object. */
+export interface Body {
   readonly metadata: {
     readonly uid?: string;
     readonly name?: string;
     readonly annotations?: Readonly<Record<string, string | null>>;
   };
   readonly status?: object;
+  readonly gracePeriodSeconds?: number;
 }
 
 /** What goes wrong with a request. `replyLost`: it is done all the same. */
@@ -38,20 +44,14 @@ export type Fault =
   | { readonly kind: 'text'; readonly text: string; readonly cut?: boolean }
   | { readonly kind: 'silence' | 'replyLost' | 'refuseConnection' };
 
-interface Reply {
-  readonly code: number;
-  readonly body: object;
-}
-
-export class StandIn implements AsyncDisposable {
+export class StandIn implements TestServer {
+  readonly name = 'the stand-in';
+  readonly tls = {};
   readonly store = new Store();
+  readonly resources = new Resources(this.store);
   readonly asked: Asked[] = [];
   /** Asked for every request. */
   fault: (asked: Asked) => Fault | undefined = () => undefined;
-  /** What a list with resourceVersion=0 is answered from: an old state, when set. */
-  oldList: { readonly items: readonly StoredPod[]; readonly revision: number } | undefined;
-  /** How a foreign uid in a patch is refused: 422 as an immutable field (Kubernetes 1.20), or 409. */
-  uidRefusal: 409 | 422 = 422;
   /** Connections that were opened so far. */
   connections = 0;
   readonly #server: Server;
@@ -93,9 +93,7 @@ export class StandIn implements AsyncDisposable {
 
   /** Sends a bookmark, or whatever text a test wants, to everybody who watches. */
   bookmark(): void {
-    this.say(
-      `${JSON.stringify({ type: 'BOOKMARK', object: { kind: 'Pod', metadata: { resourceVersion: `${this.store.revision}` } } })}\n`,
-    );
+    this.say(this.#bookmark());
   }
 
   say(words: string): void {
@@ -109,6 +107,11 @@ export class StandIn implements AsyncDisposable {
       else response.destroy();
       this.#watches.delete(response);
     }
+  }
+
+  async forget(): Promise<void> {
+    this.endWatches(false);
+    this.store.compact();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -139,81 +142,12 @@ export class StandIn implements AsyncDisposable {
       response.write(fault.text);
       return void (fault.cut === true ? setImmediate(() => response.destroy()) : response.end());
     }
+    const refusal = authorize(asked);
+    if (refusal !== undefined) return send(response, refusal);
     if (kindOf(asked) === 'watch') return this.#watch(asked, response);
-    const reply = this.#handle(asked);
+    const reply = this.resources.answer(asked);
     if (fault?.kind === 'replyLost') return void response.destroy();
     return send(response, reply);
-  }
-
-  #handle({ method, path, query, body, headers }: Asked): Reply {
-    const [, , , collection, ...rest] = path.split('/');
-    if (method === 'GET' && collection === 'pods') return this.#list(query);
-    if (method === 'GET' && collection === 'nodes') return found(this.store.nodes.get(rest[0] ?? ''), path);
-    const [namespace, kind, name, sub] = rest;
-    const key = `${namespace}/${name}`;
-    if (kind === 'pods' && method === 'GET') return found(this.store.pods.get(key), path);
-    if (kind === 'pods' && method === 'PATCH')
-      return this.#patch(key, body, `${headers['content-type']}`, sub === 'status');
-    if (kind === 'events' && method === 'POST') {
-      const created = `${namespace}/${body.metadata.name}`;
-      if (this.store.events.has(created)) return status(409, 'AlreadyExists', `events ${created} already exists`);
-      this.store.events.set(created, body as Body & StoredEvent);
-      return { code: 201, body };
-    }
-    if (kind === 'events' && method === 'PATCH') {
-      const event = this.store.events.get(key);
-      if (event === undefined) return status(404, 'NotFound', path);
-      this.store.events.set(key, mergePatch(event, body) as StoredEvent);
-      return found(this.store.events.get(key), path);
-    }
-    return status(405, 'MethodNotAllowed', path);
-  }
-
-  #list({ resourceVersion, resourceVersionMatch, fieldSelector }: Asked['query']): Reply {
-    const cached = resourceVersion === '0' ? this.oldList : undefined;
-    if (
-      resourceVersionMatch === 'NotOlderThan' &&
-      Number(resourceVersion) > (this.oldList?.revision ?? this.store.revision)
-    ) {
-      return status(504, 'Timeout', 'Too large resource version', ['ResourceVersionTooLarge']);
-    }
-    const items = (cached?.items ?? [...this.store.pods.values()]).filter(
-      (pod) => `spec.nodeName=${pod.spec.nodeName}` === fieldSelector,
-    );
-    // Items of a list have no kind of their own.
-    const bare = items.map((pod) => ({ ...pod, apiVersion: undefined, kind: undefined }));
-    return {
-      code: 200,
-      body: {
-        kind: 'PodList',
-        apiVersion: 'v1',
-        metadata: { resourceVersion: `${cached?.revision ?? this.store.revision}` },
-        items: bare,
-      },
-    };
-  }
-
-  #patch(key: string, patch: Body, type: string, sub: boolean): Reply {
-    const pod = this.store.pods.get(key);
-    if (pod === undefined) return status(404, 'NotFound', `pods ${key} not found`);
-    const uid = patch.metadata?.uid;
-    if (uid !== undefined && uid !== pod.metadata.uid) {
-      return status(
-        this.uidRefusal,
-        this.uidRefusal === 409 ? 'Conflict' : 'Invalid',
-        `the UID in the precondition is ${uid}`,
-      );
-    }
-    const merged = (type.startsWith('application/strategic') ? strategicPatch : mergePatch)(pod, patch) as StoredPod;
-    // Through its status a pod's metadata can be changed too, and its spec cannot; without it all but the status.
-    const changed = sub ? { ...merged, spec: pod.spec } : { ...merged, status: pod.status };
-    const size = Object.entries(changed.metadata.annotations ?? {}).reduce(
-      (sum, [one, value]) => sum + one.length + String(value).length,
-      0,
-    );
-    if (size > 256 * 1024)
-      return status(422, 'Invalid', 'metadata.annotations: Too long: may not be more than 262144 bytes');
-    return { code: 200, body: this.store.put(changed) };
   }
 
   #watch({ query }: Asked, response: ServerResponse): void {
@@ -233,25 +167,36 @@ export class StandIn implements AsyncDisposable {
     for (const change of this.store.history) if (change.revision > from) write(change);
     this.store.onChange.add(write);
     this.#watches.add(response);
+    const timers = this.#limit(response, query, from);
     response.on('close', () => {
+      for (const timer of timers) clearTimeout(timer);
       this.store.onChange.delete(write);
       this.#watches.delete(response);
     });
+  }
+
+  /** The end of a watch that asked for one. There is a bookmark before it when somebody's pod changed since `from`. */
+  #limit(response: ServerResponse, { timeoutSeconds, allowWatchBookmarks }: Asked['query'], from: number) {
+    const limit = 1_000 * Number(timeoutSeconds ?? Number.NaN);
+    if (!(limit > 0)) return [];
+    const remind = () => {
+      if (allowWatchBookmarks === 'true' && this.store.revision > from) response.write(this.#bookmark());
+    };
+    return [
+      setTimeout(remind, Math.max(0, limit - BOOKMARK_BEFORE_END)).unref(),
+      setTimeout(() => response.end(), limit).unref(),
+    ];
+  }
+
+  #bookmark(): string {
+    const object = { kind: 'Pod', metadata: { resourceVersion: `${this.store.revision}` } };
+    return `${JSON.stringify({ type: 'BOOKMARK', object })}\n`;
   }
 }
 
 /** How tests count requests. */
 export function kindOf({ method, path, query }: Asked): string {
   return query.watch === 'true' ? 'watch' : `${method} ${path}`;
-}
-
-function found(object: object | undefined, path: string): Reply {
-  return object === undefined ? status(404, 'NotFound', `${path} not found`) : { code: 200, body: object };
-}
-
-function status(code: number, reason: string, message: string, causes: readonly string[] = []): Reply {
-  const details = causes.length === 0 ? {} : { details: { causes: causes.map((one) => ({ reason: one })) } };
-  return { code, body: { kind: 'Status', apiVersion: 'v1', status: 'Failure', code, reason, message, ...details } };
 }
 
 function send(response: ServerResponse, { code, body }: Reply): void {

@@ -33,6 +33,7 @@ export class Store {
   readonly pods = new Map<string, StoredPod>();
   readonly events = new Map<string, StoredEvent>();
   readonly nodes = new Map<string, object>();
+  readonly namespaces = new Map<string, 'Active' | 'Terminating'>();
   history: Change[] = [];
   revision = 100;
   /** Revisions up to this one are no longer kept. */
