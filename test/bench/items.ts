@@ -18,6 +18,7 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   heal: { seconds: [40, 20], load: async () => (await import('./heal.ts')).measure },
   burst: { seconds: [60, 30], load: async () => (await import('./burst.ts')).measure },
   single: { seconds: [60, 30], load: async () => (await import('./single.ts')).measure },
+  api: { seconds: [420, 240], load: async () => (await import('./api.ts')).measure },
   sockets: { seconds: [30, 15], load: async () => (await import('./sockets.ts')).measure },
   move: { seconds: [60, 30], load: async () => (await import('./move.ts')).measure },
   stale: { seconds: [60, 30], load: async () => (await import('./stale.ts')).measure },

@@ -17,6 +17,12 @@ import type { TestServer } from './testserver.ts';
 
 const START_SECONDS = 60;
 
+const directories = new Set<string>();
+// For a test that crashes or calls process.exit; the programs end with the process anyway.
+process.on('exit', () => {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
 export class RealServer implements TestServer {
   name = 'kube-apiserver';
   readonly url: string;
@@ -28,6 +34,7 @@ export class RealServer implements TestServer {
 
   private constructor(binaries: Binaries, [api, etcd, peer]: readonly [number, number, number]) {
     this.url = `https://127.0.0.1:${api}`;
+    directories.add(this.directory);
     this.#binaries = binaries;
     this.#ports = { api, etcd, peer };
   }
@@ -75,6 +82,7 @@ export class RealServer implements TestServer {
     await this.#end(this.#apiserver);
     await this.#end(this.#etcd);
     rmSync(this.directory, { recursive: true, force: true });
+    directories.delete(this.directory);
   }
 
   #prepare(): void {
