@@ -151,6 +151,8 @@ export interface PodResult {
   readonly annotations: Readonly<Record<string, string>>;
   /** Absent when the pod does not opt in: the condition is removed. */
   readonly condition?: { readonly status: 'True' | 'False'; readonly reason: string; readonly message: string };
+  /** Another result follows within milliseconds, unless something is slow. */
+  readonly passing?: true;
 }
 
 export type EventReason =

@@ -2,8 +2,10 @@
  * One life of one pod as the publisher sees it: what is wanted, what stands, and what keeps the one from becoming the other.
  *
  *     publish --> queued --> running --written--> idle, or queued again when there is more
- *                   ^           |
- *                   +- waiting <-failed, forbidden, or undone by somebody else
+ *        |          ^           |
+ *        |          +- waiting <-failed, forbidden, or undone by somebody else
+ *        |          |
+ *        +-> holding, while another result follows at once
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Pod, PodRef, PodResult } from '../core/vocabulary.ts';
@@ -15,7 +17,7 @@ const QUARREL_ENDS_MS = 120_000;
 
 export class PodSlot {
   readonly pod: PodRef;
-  state: 'idle' | 'queued' | 'running' | 'waiting' = 'idle';
+  state: 'idle' | 'holding' | 'queued' | 'running' | 'waiting' = 'idle';
   failures = 0;
   cancel: () => void = () => {};
   cancelPardon: () => void = () => {};
@@ -85,6 +87,11 @@ export class PodSlot {
     if (monotonic - this.#quarrelAt > QUARREL_ENDS_MS) this.#quarrels = 0;
     this.#quarrelAt = monotonic;
     return ++this.#quarrels;
+  }
+
+  /** What is wanted is soon something else, and takes nothing back: it is not worth a write of its own. */
+  get passing(): boolean {
+    return this.#wanted.passing === true && this.#stands.condition?.status !== 'True';
   }
 
   /** What is wanted has stood there, as far as it is accepted: what differs now was changed by somebody else. */

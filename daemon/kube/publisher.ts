@@ -22,6 +22,8 @@ const BACKOFF = { first: 200, cap: 30_000 } as const;
 /** Least wait before what was forbidden is tried again, in ms: with every pod of a node it must leave room for the rest. */
 const FORBIDDEN_MS = 60_000;
 const RATE = { perSecond: 10, burst: 50 } as const;
+/** How long a result waits for the one that follows it, in ms: a pass takes a tenth of it. */
+const HOLD_MS = 200;
 /** What the agent has to be allowed. */
 const PATCH = 'patch pods/status';
 /** Longest wait of `flush`, in ms. */
@@ -62,8 +64,10 @@ export class ApiPublisher implements Publisher {
     slot.see(standingOf(pod));
     slot.want(result);
     const { settled } = slot;
+    if (slot.state === 'holding' && !slot.passing) this.#enqueue(slot);
     if (slot.state !== 'idle' || slot.next(this.#options.clock.now()) === undefined) return;
     if (settled) this.#quarrel(slot);
+    else if (slot.passing && !this.#ending) this.#hold(slot);
     else this.#enqueue(slot);
   }
 
@@ -90,7 +94,9 @@ export class ApiPublisher implements Publisher {
   async flush(): Promise<void> {
     const { clock } = this.#options;
     this.#ending = true;
-    for (const slot of this.#slots.values()) if (slot.state === 'waiting') this.#enqueue(slot);
+    for (const slot of this.#slots.values()) {
+      if (slot.state === 'waiting' || slot.state === 'holding') this.#enqueue(slot);
+    }
     this.#events.hurry();
     if (this.#running > 0 || this.#cancelPump !== undefined) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -162,6 +168,7 @@ export class ApiPublisher implements Publisher {
     if (next === undefined) return;
     // An admission webhook that takes away what was written: writing it again at once would go on for ever.
     if (JSON.stringify(next.request) === JSON.stringify(patch.request)) this.#quarrel(slot);
+    else if (slot.passing && !this.#ending) this.#hold(slot);
     else {
       // The rest of this pod before the next pod: whoever waits for a pod waits for all of it.
       slot.state = 'queued';
@@ -223,6 +230,11 @@ export class ApiPublisher implements Publisher {
       onError(new BerthError('PUBLISH_FAILED', `${why}: find out who edits berth.dev annotations or conditions`));
     }
     this.#wait(slot, backoff(BACKOFF, count, random));
+  }
+
+  #hold(slot: PodSlot): void {
+    slot.state = 'holding';
+    slot.cancel = this.#options.clock.after(HOLD_MS, () => this.#enqueue(slot));
   }
 
   #wait(slot: PodSlot, ms: number): void {

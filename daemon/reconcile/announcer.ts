@@ -20,6 +20,8 @@ import { mappingKey } from './plan.ts';
 import type { Clock, Publisher, Recorder, Registry } from './ports.ts';
 import type { PodStanding } from './standing.ts';
 
+const RULES_PENDING = 'RulesPending';
+
 export interface Live {
   readonly mapping: Mapping;
   /** Monotonic ms. */
@@ -206,7 +208,8 @@ export class Announcer {
     if (galaxyAsked) annotations[GALAXY] = mapped ? galaxyAnnotation(pod, live) : '';
     if (problem !== undefined) return { annotations, condition: conditionProblem(problem) };
     if (mapped) return { annotations, condition: conditionMapped(live) };
-    return { annotations, condition: pending(standing) };
+    const condition = pending(standing);
+    return { annotations, condition, ...(condition.reason === RULES_PENDING ? { passing: true } : {}) };
   }
 }
 
@@ -233,7 +236,7 @@ function pending({ pod, demand, promised }: PodStanding): NonNullable<PodResult[
   if (demand !== undefined && promised.length < portCount(demand))
     return what('PortsPending', 'its host ports are being chosen');
   if (promised.some(({ podIPs }) => podIPs.length > 0))
-    return what('RulesPending', 'the host ports are reserved; their rules are being installed');
+    return what(RULES_PENDING, 'the host ports are reserved; their rules are being installed');
   return what('PodIPPending', 'the host ports are reserved; they are mapped when the pod has an address');
 }
 

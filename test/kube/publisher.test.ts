@@ -180,6 +180,56 @@ test("the Galaxy key is written only where its user's request stands", async (t)
   t.is(at.pod('other').metadata.annotations['tkestack.io/portmapping'], undefined);
 });
 
+const PASSING: PodResult = {
+  annotations: { 'port.berth.dev/web': '23117' },
+  condition: { status: 'False', reason: 'RulesPending', message: 'soon' },
+  passing: true,
+};
+
+test('what is soon something else costs no write of its own', async (t) => {
+  await using at = await Scene.start();
+  const pod = at.put();
+  at.publisher.publish(pod, PASSING);
+  t.is(at.publisher.unfinished, 1);
+  at.publisher.publish(pod, MAPPED);
+  await at.clock.runUntil(() => at.condition() !== undefined, 0);
+  await at.flush();
+  t.is(at.condition()?.status, 'True');
+  t.is(at.server.patches().length, 1);
+  t.deepEqual(at.clock.pending, []);
+});
+
+test('what is soon something else costs no write while an earlier one is on its way', async (t) => {
+  await using at = await Scene.start();
+  const pod = at.put();
+  at.publisher.publish(pod, PENDING);
+  at.publisher.publish(pod, PASSING);
+  await until(() => at.clock.pending.includes(200));
+  at.publisher.publish(pod, MAPPED);
+  await at.clock.runUntil(() => at.condition()?.status === 'True', 0);
+  t.is(at.server.patches().length, 2);
+});
+
+test('what was to be something else soon and is not is written after all, and at the end of the agent at once', async (t) => {
+  await using at = await Scene.start();
+  at.publisher.publish(at.put(), PASSING);
+  t.deepEqual(at.clock.pending, [200]);
+  await at.run(() => at.condition()?.reason === 'RulesPending');
+  t.is(at.clock.monotonic(), 200);
+  at.publisher.publish(at.put({ name: 'other', uid: 'uid-2' }), PASSING);
+  await at.flush();
+  t.is(at.condition('other')?.reason, 'RulesPending');
+});
+
+test('I2: what takes an announcement back does not wait, however soon another follows', async (t) => {
+  await using at = await Scene.start();
+  at.publisher.publish(at.put(), MAPPED);
+  await at.run(() => at.condition()?.status === 'True');
+  at.publisher.publish(decodeApiPod(at.pod()), PASSING);
+  await at.clock.runUntil(() => at.condition()?.status === 'False', 0);
+  t.is(at.pod().metadata.annotations['berth.dev/mappings'], undefined);
+});
+
 test('the newest result replaces what was still to be written', async (t) => {
   await using at = await Scene.start();
   const pod = at.put();
