@@ -7,7 +7,7 @@ import type { Pod } from '../core/vocabulary.ts';
 import { isAnnounced, withdrawal } from '../core/withdrawal.ts';
 import type { Clock, Random } from '../reconcile/ports.ts';
 import type { AnnouncedPod, Announcements } from '../reconcile/uninstall/ports.ts';
-import type { ApiClient } from './api/client.ts';
+import type { Api } from './api/client.ts';
 import { pause } from './api/pause.ts';
 import { ApiPublisher } from './publisher.ts';
 import { Reflector } from './reflector.ts';
@@ -17,7 +17,7 @@ const PATIENCE = { all: 15_000, pod: 400 } as const;
 const LOOK_EVERY_MS = 100;
 
 export interface ApiAnnouncementsOptions {
-  readonly client: ApiClient;
+  readonly client: Api;
   readonly node: string;
   readonly clock: Clock;
   readonly random: Random;

@@ -7,7 +7,7 @@ import { type PodEvent, type PodRef, podLabel } from '../core/vocabulary.ts';
 import type { Clock, Random } from '../reconcile/ports.ts';
 import { isConflict, isForbidden, isInvalid, isNamespaceEnding, isNotFound, retryAfterOf } from './api/apierror.ts';
 import { backoff } from './api/backoff.ts';
-import type { ApiClient } from './api/client.ts';
+import type { Api } from './api/client.ts';
 import { fieldsOf } from './apipod.ts';
 import { type Entry, EventBook, eventObject } from './eventbook.ts';
 import type { Forbidden } from './forbidden.ts';
@@ -16,7 +16,7 @@ const MAX_ATTEMPTS = 8;
 const BACKOFF = { first: 500, cap: 60_000 } as const;
 
 export interface EventWriterOptions {
-  readonly client: ApiClient;
+  readonly client: Api;
   readonly node: string;
   readonly clock: Clock;
   readonly random: Random;

@@ -1,10 +1,10 @@
 /** The labels of the agent's own node, for the nodeSelector of pools. Read once: pools are not chosen anew for every label. */
-import type { ApiClient } from './api/client.ts';
+import type { Api } from './api/client.ts';
 import { fieldsOf } from './apipod.ts';
 
 /** Rejects with an ApiError: not found when there is no such node, forbidden when the agent may not read it. */
 export async function readNodeLabels(
-  client: ApiClient,
+  client: Api,
   node: string,
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, string>>> {

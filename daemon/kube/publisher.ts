@@ -8,7 +8,7 @@ import { type Pod, type PodEvent, type PodRef, type PodResult, podLabel } from '
 import type { Clock, Publisher, Random } from '../reconcile/ports.ts';
 import { isConflict, isForbidden, isInvalid, isNotFound, retryAfterOf } from './api/apierror.ts';
 import { backoff } from './api/backoff.ts';
-import type { ApiClient } from './api/client.ts';
+import type { Api } from './api/client.ts';
 import { decodeApiPod, fieldsOf, standingOf } from './apipod.ts';
 import { EventWriter } from './eventwriter.ts';
 import { Forbidden } from './forbidden.ts';
@@ -30,7 +30,7 @@ const PATCH = 'patch pods/status';
 const FLUSH_MS = 2_000;
 
 export interface ApiPublisherOptions {
-  readonly client: ApiClient;
+  readonly client: Api;
   readonly node: string;
   readonly clock: Clock;
   readonly random: Random;

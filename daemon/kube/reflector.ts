@@ -15,7 +15,7 @@ import type { Pod } from '../core/vocabulary.ts';
 import type { Clock, PodObserver, PodSource, Random } from '../reconcile/ports.ts';
 import { asApiError, isAhead, isExpired, isNotFound, retryAfterOf, unreachable } from './api/apierror.ts';
 import { backoff } from './api/backoff.ts';
-import type { ApiClient } from './api/client.ts';
+import type { Api } from './api/client.ts';
 import { pause } from './api/pause.ts';
 import { type WatchEvent, watchObjects } from './api/watch.ts';
 import { decodeApiPod, fieldsOf, labelOf, nodeOf } from './apipod.ts';
@@ -29,7 +29,7 @@ const WATCH_SECONDS = 300;
 const IDLE_MS = 150_000;
 
 export interface ReflectorOptions {
-  readonly client: ApiClient;
+  readonly client: Api;
   readonly node: string;
   readonly clock: Clock;
   readonly random: Random;

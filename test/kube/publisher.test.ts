@@ -1,13 +1,14 @@
 import test from 'ava';
 import type { PodEvent, PodResult } from '../../daemon/core/vocabulary.ts';
+import type { Fault } from '../../daemon/kube/api/apiserver.double.ts';
 import type { ApiClient } from '../../daemon/kube/api/client.ts';
+import type { StoredPod } from '../../daemon/kube/api/store.double.ts';
 import { type ApiPod, decodeApiPod } from '../../daemon/kube/apipod.ts';
 import { ApiPublisher } from '../../daemon/kube/publisher.ts';
 import { numbered, type ObjectSpec, podObject } from './objects.ts';
 import { ManualClock, until } from './scratch.ts';
 import { clientOf } from './standin/connected.ts';
-import { type Fault, StandIn } from './standin/server.ts';
-import type { StoredPod } from './standin/store.ts';
+import { StandIn } from './standin/server.ts';
 
 /** Retries are no farther away than this; the time limits of requests (15 s) and what was forbidden (60 s and more) are. */
 const RETRY = 10_000;
@@ -282,7 +283,7 @@ test('Retry-After is honoured for the pod that met it', async (t) => {
 for (const refusal of [409, 422] as const) {
   test(`what was meant for a former life of the pod is dropped (another uid answered by ${refusal})`, async (t) => {
     await using at = await Scene.start();
-    at.server.resources.uidRefusal = refusal;
+    at.server.api.resources.uidRefusal = refusal;
     const former = at.put();
     at.put({ uid: 'uid-2' });
     at.publisher.publish(former, MAPPED);

@@ -1,11 +1,12 @@
 import test from 'ava';
 import { ApiError } from '../../daemon/kube/api/apierror.ts';
+import type { Fault } from '../../daemon/kube/api/apiserver.double.ts';
 import type { ApiClient } from '../../daemon/kube/api/client.ts';
 import { Reflector } from '../../daemon/kube/reflector.ts';
 import { numbered, podObject } from './objects.ts';
 import { ManualClock, until, Watching } from './scratch.ts';
 import { clientOf } from './standin/connected.ts';
-import { type Fault, kindOf, StandIn } from './standin/server.ts';
+import { kindOf, StandIn } from './standin/server.ts';
 
 const IDLE = 150_000;
 /** No wait of the reflector is longer than this by itself; its watch and its time limits are. */
@@ -235,7 +236,7 @@ test('a server that is behind is asked for what is so now', async (t) => {
   server.store.put(podObject({ name: 'new', uid: 'uid-2' }));
   await until(() => watching.news.includes('changed new'));
   watching.news.length = 0;
-  server.resources.oldList = { items: [], revision: 100 };
+  server.api.resources.oldList = { items: [], revision: 100 };
   server.store.compact();
   first(server, 'watch', { kind: 'status', code: 410 });
   server.endWatches();
@@ -248,7 +249,7 @@ test('a server that is behind is asked for what is so now', async (t) => {
 test('the first list may be old; the watch from its revision catches up', async (t) => {
   await using at = await scene((server) => {
     const old = server.store.put(podObject());
-    server.resources.oldList = { items: [old], revision: server.store.revision };
+    server.api.resources.oldList = { items: [old], revision: server.store.revision };
     server.store.remove('shop/web');
     server.store.put(podObject({ name: 'new', uid: 'uid-2' }));
   });

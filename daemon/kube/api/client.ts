@@ -8,6 +8,7 @@ import { asApiError, refused, unreachable } from './apierror.ts';
 import type { Credentials } from './credentials.ts';
 import { Deadline } from './pause.ts';
 import { Pools } from './pools.ts';
+import type { Transport } from './transport.ts';
 
 /** Longest body that is read: the pods of a full node with all that others wrote on them are a few MB. */
 const MAX_BODY = 256 * 1024 * 1024;
@@ -29,23 +30,35 @@ export interface ApiRequest {
   readonly signal?: AbortSignal;
 }
 
+/** What the adapters need of the API server. */
+export interface Api {
+  /** The answer's JSON. Rejects with an ApiError. */
+  send(request: ApiRequest): Promise<unknown>;
+  /**
+   * The answer's bytes as they come. Ends with the answer, and when the signal aborts; throws an ApiError when the connection
+   * breaks, or nothing came for `idleMs` (`timeoutMs` until the answer begins).
+   */
+  stream(request: ApiRequest, idleMs: number): AsyncIterable<Uint8Array>;
+}
+
 export interface ApiClientOptions {
   readonly credentials: Credentials;
   readonly clock: Clock;
   /** How the agent calls itself, as the API server's audit log shows it. */
   readonly userAgent: string;
+  /** Connections to the server, without it. */
+  readonly transport?: Transport;
 }
 
-export class ApiClient implements AsyncDisposable {
+export class ApiClient implements Api, AsyncDisposable {
   readonly #options: ApiClientOptions;
-  readonly #pools: Pools;
+  readonly #transport: Transport;
 
   constructor(options: ApiClientOptions) {
     this.#options = options;
-    this.#pools = new Pools(new URL(options.credentials.server).origin);
+    this.#transport = options.transport ?? new Pools(new URL(options.credentials.server).origin);
   }
 
-  /** The answer's JSON. Rejects with an ApiError. */
   async send(request: ApiRequest): Promise<unknown> {
     const what = this.#what(request);
     const { timeoutMs = REQUEST_MS } = request;
@@ -60,10 +73,6 @@ export class ApiClient implements AsyncDisposable {
     }
   }
 
-  /**
-   * The answer's bytes as they come. Ends with the answer, and when the signal aborts; throws an ApiError when the connection
-   * breaks, or nothing came for `idleMs` (`timeoutMs` until the answer begins).
-   */
   async *stream(request: ApiRequest, idleMs: number): AsyncGenerator<Uint8Array> {
     const what = this.#what(request);
     using deadline = new Deadline(this.#options.clock, request.timeoutMs ?? REQUEST_MS, request.signal);
@@ -80,8 +89,8 @@ export class ApiClient implements AsyncDisposable {
     }
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#pools[Symbol.asyncDispose]();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#transport[Symbol.asyncDispose]();
   }
 
   #what({ method, path }: ApiRequest): string {
@@ -94,25 +103,21 @@ export class ApiClient implements AsyncDisposable {
     const grant = await credentials.grant();
     // A kubeconfig may name a server behind a path (Rancher does).
     const base = new URL(credentials.server).pathname.replace(/\/$/, '');
-    const response = await this.#pools.for(grant.tls).request({
-      method,
-      path: `${base}${path}`,
-      query,
-      headers: {
-        ...grant.headers,
-        accept: 'application/json',
-        'user-agent': userAgent,
-        ...(body === undefined ? {} : { 'content-type': type }),
-      },
-      body: body === undefined ? null : JSON.stringify(body),
-      signal,
-    });
-    const { statusCode, headers } = response;
+    const headers = {
+      ...grant.headers,
+      accept: 'application/json',
+      'user-agent': userAgent,
+      ...(body === undefined ? {} : { 'content-type': type }),
+    };
+    const wired = { method, path: `${base}${path}`, query, headers, signal };
+    const text = body === undefined ? null : JSON.stringify(body);
+    const response = await this.#transport.request({ ...wired, body: text }, grant.tls);
+    const { statusCode } = response;
     if (statusCode >= 200 && statusCode < 300) return response.body;
     if (statusCode === 401) credentials.rejected();
-    const text = await textOf(response.body, MAX_REFUSAL);
-    const retryAfter = headers['retry-after'];
-    throw refused(what, statusCode, parsed(text), typeof retryAfter === 'string' ? retryAfter : undefined);
+    const refusal = await textOf(response.body, MAX_REFUSAL);
+    const retryAfter = response.headers['retry-after'];
+    throw refused(what, statusCode, parsed(refusal), typeof retryAfter === 'string' ? retryAfter : undefined);
   }
 }
 

@@ -5,13 +5,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Pool } from 'undici';
 import type { TlsMaterial } from './credentials.ts';
+import type { Transport, WireAnswer, WireRequest } from './transport.ts';
 
 /** The watch has one of them; the rest are writes and questions, most of the time one. */
 const MAX_CONNECTIONS = 24;
 /** Below the idle times of load balancers in front of API servers, in ms. */
 const KEEP_ALIVE_MS = 30_000;
 
-export class Pools implements AsyncDisposable {
+export class Pools implements Transport {
   readonly #server: string;
   readonly #ending = new Set<Pool>();
   #current: { readonly pool: Pool; readonly tls: TlsMaterial } | undefined;
@@ -20,8 +21,12 @@ export class Pools implements AsyncDisposable {
     this.#server = server;
   }
 
+  request(request: WireRequest, tls: TlsMaterial): Promise<WireAnswer> {
+    return this.#for(tls).request(request);
+  }
+
   /** The pool for this material. */
-  for(tls: TlsMaterial): Pool {
+  #for(tls: TlsMaterial): Pool {
     if (this.#current !== undefined && isDeepStrictEqual(this.#current.tls, tls)) return this.#current.pool;
     this.#retire();
     // Time limits are the caller's, on its own clock.

@@ -1,7 +1,7 @@
 /** What has changed since a revision, as the API server tells it. An end of the stream is no error; the caller goes on from its last revision. */
 import * as v from 'valibot';
 import { refused, unreachable } from './apierror.ts';
-import type { ApiClient } from './client.ts';
+import type { Api } from './client.ts';
 import { linesOf } from './lines.ts';
 
 /** The API server takes no object of more than 1.5 MiB (etcd's --max-request-bytes); JSON escapes make it longer. */
@@ -29,7 +29,7 @@ const LINE = v.object({
 });
 
 /** Throws an ApiError: expired when the revision is no longer kept, unreachable when the connection broke or made no sense. */
-export async function* watchObjects(client: ApiClient, request: WatchRequest): AsyncGenerator<WatchEvent> {
+export async function* watchObjects(client: Api, request: WatchRequest): AsyncGenerator<WatchEvent> {
   const { path, fieldSelector, revision, timeoutSeconds, idleMs, signal } = request;
   const query = {
     watch: 'true',

@@ -1,7 +1,6 @@
 /** Who may do what at the stand-in, as RBAC has it. Tokens of no account of `accounts.ts` may do everything. */
+import { type Asked, type Reply, refusal } from '../../../daemon/kube/api/resources.double.ts';
 import { type Account, isAllowed, tokenOf, userOf } from '../apiserver/accounts.ts';
-import { type Reply, status } from './resources.ts';
-import type { Asked } from './server.ts';
 
 const ACCOUNTS: readonly Account[] = ['admin', 'agent', 'reader', 'stranger'];
 const VERBS: Readonly<Record<string, string>> = { POST: 'create', PATCH: 'patch', DELETE: 'delete' };
@@ -10,10 +9,10 @@ const VERBS: Readonly<Record<string, string>> = { POST: 'create', PATCH: 'patch'
 export function authorize(asked: Asked): Reply | undefined {
   const account = ACCOUNTS.find((one) => asked.headers.authorization === `Bearer ${tokenOf(one)}`);
   if (account === undefined) return undefined;
-  if (account === 'stranger') return status(401, 'Unauthorized', 'Unauthorized');
+  if (account === 'stranger') return refusal(401, 'Unauthorized', 'Unauthorized');
   const { verb, resource } = attributesOf(asked);
   if (isAllowed(account, verb, resource)) return undefined;
-  return status(403, 'Forbidden', `User "${userOf(account)}" cannot ${verb} resource "${resource}"`);
+  return refusal(403, 'Forbidden', `User "${userOf(account)}" cannot ${verb} resource "${resource}"`);
 }
 
 /** `/api/v1/namespaces/NAMESPACE/pods/NAME/status`, or `/api/v1/nodes/NAME`. */

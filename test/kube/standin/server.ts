@@ -5,50 +5,18 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { ApiServerDouble, type Fault, type WatchLine } from '../../../daemon/kube/api/apiserver.double.ts';
+import { type Asked, type AskedBody, type Reply, refusal } from '../../../daemon/kube/api/resources.double.ts';
 import type { TestServer } from '../apiserver/testserver.ts';
 import { authorize } from './authorization.ts';
-import { type Reply, Resources, status } from './resources.ts';
-import { type Change, Store } from './store.ts';
 
 /** The server ends a watch with a bookmark so many ms before its end (bookmarks of the watch cache, since Kubernetes 1.17). */
 const BOOKMARK_BEFORE_END = 2_000;
 
-export interface Asked {
-  readonly method: string;
-  readonly path: string;
-  readonly query: Readonly<Record<string, string>>;
-  readonly headers: IncomingMessage['headers'];
-  readonly body: Body;
-}
-
-/** What is sent: a patch, or an object. */
-export interface Body {
-  readonly metadata: {
-    readonly uid?: string;
-    readonly name?: string;
-    readonly annotations?: Readonly<Record<string, string | null>>;
-  };
-  readonly status?: object;
-  readonly gracePeriodSeconds?: number;
-}
-
-/** What goes wrong with a request. `replyLost`: it is done all the same. */
-export type Fault =
-  | {
-      readonly kind: 'status';
-      readonly code: number;
-      readonly reason?: string;
-      readonly retryAfter?: number;
-      readonly causes?: readonly string[];
-    }
-  | { readonly kind: 'text'; readonly text: string; readonly cut?: boolean }
-  | { readonly kind: 'silence' | 'replyLost' | 'refuseConnection' };
-
 export class StandIn implements TestServer {
   readonly name = 'the stand-in';
   readonly tls = {};
-  readonly store = new Store();
-  readonly resources = new Resources(this.store);
+  readonly api = new ApiServerDouble();
   readonly asked: Asked[] = [];
   /** Asked for every request. */
   fault: (asked: Asked) => Fault | undefined = () => undefined;
@@ -72,6 +40,10 @@ export class StandIn implements TestServer {
     return new StandIn(server);
   }
 
+  get store(): ApiServerDouble['store'] {
+    return this.api.store;
+  }
+
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
@@ -91,11 +63,12 @@ export class StandIn implements TestServer {
     );
   }
 
-  /** Sends a bookmark, or whatever text a test wants, to everybody who watches. */
+  /** To everybody who watches. */
   bookmark(): void {
-    this.say(this.#bookmark());
+    this.api.bookmark();
   }
 
+  /** Whatever text a test wants, to everybody who watches. */
   say(words: string): void {
     for (const response of this.#watches) response.write(words);
   }
@@ -127,7 +100,7 @@ export class StandIn implements TestServer {
       path: url.pathname,
       query: Object.fromEntries(url.searchParams),
       headers: request.headers,
-      body: JSON.parse(words || '{}') as Body,
+      body: JSON.parse(words || '{}') as AskedBody,
     };
     this.asked.push(asked);
     const fault = this.fault(asked);
@@ -135,62 +108,48 @@ export class StandIn implements TestServer {
     if (fault?.kind === 'refuseConnection') return void response.destroy();
     if (fault?.kind === 'status') {
       if (fault.retryAfter !== undefined) response.setHeader('retry-after', fault.retryAfter);
-      return send(response, status(fault.code, fault.reason ?? 'Fault', 'as the test wants it', fault.causes));
+      return send(response, refusal(fault.code, fault.reason ?? 'Fault', 'as the test wants it', fault.causes));
     }
     if (fault?.kind === 'text') {
       response.writeHead(200, { 'content-type': 'application/json' });
       response.write(fault.text);
       return void (fault.cut === true ? setImmediate(() => response.destroy()) : response.end());
     }
-    const refusal = authorize(asked);
-    if (refusal !== undefined) return send(response, refusal);
+    const forbidden = authorize(asked);
+    if (forbidden !== undefined) return send(response, forbidden);
     if (kindOf(asked) === 'watch') return this.#watch(asked, response);
-    const reply = this.resources.answer(asked);
+    const reply = this.api.resources.answer(asked);
     if (fault?.kind === 'replyLost') return void response.destroy();
     return send(response, reply);
   }
 
   #watch({ query }: Asked, response: ServerResponse): void {
-    const from = Number(query.resourceVersion);
-    const visible = ({ object }: Change) => `spec.nodeName=${object.spec.nodeName}` === query.fieldSelector;
-    const write = (change: Change) => {
-      if (visible(change)) response.write(`${JSON.stringify({ type: change.type, object: change.object })}\n`);
-    };
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
-    if (from < this.store.compacted) {
-      response.end(
-        `${JSON.stringify({ type: 'ERROR', object: status(410, 'Expired', 'too old resource version').body })}\n`,
-      );
-      return;
-    }
-    for (const change of this.store.history) if (change.revision > from) write(change);
-    this.store.onChange.add(write);
+    const write = (line: WatchLine) => response.write(`${JSON.stringify(line)}\n`);
+    const stop = this.api.watch(query, write);
+    if (stop === undefined) return void response.end();
     this.#watches.add(response);
-    const timers = this.#limit(response, query, from);
+    const timers = this.#limit(response, query);
     response.on('close', () => {
       for (const timer of timers) clearTimeout(timer);
-      this.store.onChange.delete(write);
+      stop();
       this.#watches.delete(response);
     });
   }
 
   /** The end of a watch that asked for one. There is a bookmark before it when somebody's pod changed since `from`. */
-  #limit(response: ServerResponse, { timeoutSeconds, allowWatchBookmarks }: Asked['query'], from: number) {
+  #limit(response: ServerResponse, { timeoutSeconds, allowWatchBookmarks, resourceVersion }: Asked['query']) {
     const limit = 1_000 * Number(timeoutSeconds ?? Number.NaN);
     if (!(limit > 0)) return [];
     const remind = () => {
-      if (allowWatchBookmarks === 'true' && this.store.revision > from) response.write(this.#bookmark());
+      if (allowWatchBookmarks !== 'true' || this.store.revision <= Number(resourceVersion)) return;
+      response.write(`${JSON.stringify(this.api.reminder())}\n`);
     };
     return [
       setTimeout(remind, Math.max(0, limit - BOOKMARK_BEFORE_END)).unref(),
       setTimeout(() => response.end(), limit).unref(),
     ];
-  }
-
-  #bookmark(): string {
-    const object = { kind: 'Pod', metadata: { resourceVersion: `${this.store.revision}` } };
-    return `${JSON.stringify({ type: 'BOOKMARK', object })}\n`;
   }
 }
 

@@ -1,16 +1,38 @@
-/** What the stand-in answers about namespaces, nodes, pods and Events: the part of the API that the agent and the tests use. */
+/** What the double of the API server answers about namespaces, nodes, pods and Events: what the agent and the tests use of them. */
 import { randomUUID } from 'node:crypto';
-import { mergePatch, strategicPatch } from './patches.ts';
-import type { Asked, Body } from './server.ts';
-import type { Store, StoredEvent, StoredPod } from './store.ts';
+import { mergePatch, strategicPatch } from './patches.double.ts';
+import type { Store, StoredEvent, StoredPod } from './store.double.ts';
+
+/** A request as it arrives. */
+export interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly body: AskedBody;
+}
+
+/** What is sent: a patch, or an object. */
+export interface AskedBody {
+  readonly metadata: {
+    readonly uid?: string;
+    readonly name?: string;
+    readonly annotations?: Readonly<Record<string, string | null>>;
+  };
+  readonly status?: object;
+  readonly gracePeriodSeconds?: number;
+}
 
 export interface Reply {
   readonly code: number;
   readonly body: object;
 }
 
+/** All annotations of an object together (TotalAnnotationSizeLimitB). */
+const MAX_ANNOTATIONS = 256 * 1024;
+
 export class Resources {
-  /** What a list with resourceVersion=0 is answered from: an old state, when set. */
+  /** What a watch cache that is behind has: lists that need not be the newest are answered from it. */
   oldList: { readonly items: readonly StoredPod[]; readonly revision: number } | undefined;
   /** How a foreign uid in a patch is refused: 422 as an immutable field (Kubernetes 1.20), or 409. */
   uidRefusal: 409 | 422 = 422;
@@ -28,27 +50,27 @@ export class Resources {
     if (collection === 'namespaces' && rest.length < 2) return this.#namespace(method, rest[0], path, body);
     const [namespace = '', kind, name, sub] = rest;
     if (method === 'POST') {
-      const refusal = this.#refusalOf(namespace, `${kind}`);
-      if (refusal !== undefined) return refusal;
+      const ending = this.#refusalOf(namespace, `${kind}`);
+      if (ending !== undefined) return ending;
     }
     if (kind === 'pods') return this.#pod(asked, namespace, name, sub);
     if (kind === 'events') return this.#event(asked, namespace, name);
-    return status(405, 'MethodNotAllowed', path);
+    return refusal(405, 'MethodNotAllowed', path);
   }
 
-  #node(method: string, name: string | undefined, path: string, body: Body): Reply {
+  #node(method: string, name: string | undefined, path: string, body: AskedBody): Reply {
     if (method === 'GET') return found(this.#store.nodes.get(name ?? ''), path);
     this.#store.nodes.set(`${body.metadata.name}`, body);
     return { code: 201, body };
   }
 
-  #namespace(method: string, name: string | undefined, path: string, body: Body): Reply {
+  #namespace(method: string, name: string | undefined, path: string, body: AskedBody): Reply {
     const { namespaces } = this.#store;
     if (method === 'POST') {
       namespaces.set(`${body.metadata.name}`, 'Active');
       return { code: 201, body };
     }
-    if (method !== 'DELETE' || name === undefined) return status(405, 'MethodNotAllowed', path);
+    if (method !== 'DELETE' || name === undefined) return refusal(405, 'MethodNotAllowed', path);
     // What is in it goes one after the other, by a controller that is not here; until then it stands and ends.
     namespaces.set(name, 'Terminating');
     return { code: 200, body: { kind: 'Namespace', status: { phase: 'Terminating' } } };
@@ -58,9 +80,9 @@ export class Resources {
   #refusalOf(namespace: string, kind: string): Reply | undefined {
     const { namespaces } = this.#store;
     if (namespaces.size === 0 || namespaces.get(namespace) === 'Active') return undefined;
-    if (!namespaces.has(namespace)) return status(404, 'NotFound', `namespaces "${namespace}" not found`);
+    if (!namespaces.has(namespace)) return refusal(404, 'NotFound', `namespaces "${namespace}" not found`);
     const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
-    return status(403, 'Forbidden', `${kind} is forbidden: ${why}`, ['NamespaceTerminating']);
+    return refusal(403, 'Forbidden', `${kind} is forbidden: ${why}`, ['NamespaceTerminating']);
   }
 
   #pod({ method, path, body, headers }: Asked, namespace: string, name: string | undefined, sub?: string): Reply {
@@ -73,10 +95,10 @@ export class Resources {
   }
 
   /** The server gives the uid, and a new pod has the status of one that waits, whatever was sent. */
-  #createPod(namespace: string, body: Body): Reply {
+  #createPod(namespace: string, body: AskedBody): Reply {
     const { name } = body.metadata;
     if (this.#store.pods.has(`${namespace}/${name}`))
-      return status(409, 'AlreadyExists', `pods "${name}" already exists`);
+      return refusal(409, 'AlreadyExists', `pods "${name}" already exists`);
     const metadata = { annotations: {}, ...body.metadata, namespace, uid: randomUUID() };
     return { code: 201, body: this.#store.put({ ...body, metadata, status: { phase: 'Pending' } }) };
   }
@@ -94,8 +116,8 @@ export class Resources {
     const { events } = this.#store;
     if (method === 'POST') {
       const created = `${namespace}/${body.metadata.name}`;
-      if (events.has(created)) return status(409, 'AlreadyExists', `events ${created} already exists`);
-      events.set(created, body as Body & StoredEvent);
+      if (events.has(created)) return refusal(409, 'AlreadyExists', `events ${created} already exists`);
+      events.set(created, body as AskedBody & StoredEvent);
       return { code: 201, body };
     }
     const key = `${namespace}/${name}`;
@@ -103,21 +125,19 @@ export class Resources {
       return { code: 200, body: { kind: 'EventList', items: [...events].flatMap(inNamespace(namespace)) } };
     }
     const event = events.get(key);
-    if (event === undefined) return status(404, 'NotFound', path);
+    if (event === undefined) return refusal(404, 'NotFound', path);
     if (method === 'DELETE') events.delete(key);
     if (method === 'PATCH') events.set(key, mergePatch(event, body) as StoredEvent);
     return { code: 200, body: events.get(key) ?? event };
   }
 
   #list({ resourceVersion, resourceVersionMatch, fieldSelector }: Asked['query']): Reply {
-    const cached = resourceVersion === '0' ? this.oldList : undefined;
-    if (
-      resourceVersionMatch === 'NotOlderThan' &&
-      Number(resourceVersion) > (this.oldList?.revision ?? this.#store.revision)
-    ) {
-      return status(504, 'Timeout', 'Too large resource version', ['ResourceVersionTooLarge']);
+    const old = resourceVersion === undefined ? undefined : this.oldList;
+    const revision = old?.revision ?? this.#store.revision;
+    if (resourceVersionMatch === 'NotOlderThan' && Number(resourceVersion) > revision) {
+      return refusal(504, 'Timeout', 'Too large resource version', ['ResourceVersionTooLarge']);
     }
-    const items = (cached?.items ?? [...this.#store.pods.values()]).filter(
+    const items = (old?.items ?? [...this.#store.pods.values()]).filter(
       (pod) => `spec.nodeName=${pod.spec.nodeName}` === fieldSelector,
     );
     // Items of a list have no kind of their own.
@@ -127,20 +147,20 @@ export class Resources {
       body: {
         kind: 'PodList',
         apiVersion: 'v1',
-        metadata: { resourceVersion: `${cached?.revision ?? this.#store.revision}` },
+        metadata: { resourceVersion: `${revision}` },
         items: bare,
       },
     };
   }
 
-  #patch(key: string, patch: Body, type: string, sub: boolean): Reply {
+  #patch(key: string, patch: AskedBody, type: string, sub: boolean): Reply {
     const pod = this.#store.pods.get(key);
-    if (pod === undefined) return status(404, 'NotFound', `pods ${key} not found`);
+    if (pod === undefined) return refusal(404, 'NotFound', `pods ${key} not found`);
     const uid = patch.metadata?.uid;
     if (uid !== undefined && uid !== pod.metadata.uid) {
       return this.uidRefusal === 409
-        ? status(409, 'Conflict', `the UID in the precondition is ${uid}`)
-        : status(422, 'Invalid', `metadata.uid: Invalid value: "${uid}": field is immutable`);
+        ? refusal(409, 'Conflict', `the UID in the precondition is ${uid}`)
+        : refusal(422, 'Invalid', `metadata.uid: Invalid value: "${uid}": field is immutable`);
     }
     const merged = (type.startsWith('application/strategic') ? strategicPatch : mergePatch)(pod, patch) as StoredPod;
     // Through its status a pod's metadata can be changed too, and its spec cannot; without it all but the status.
@@ -149,8 +169,8 @@ export class Resources {
       (sum, [one, value]) => sum + one.length + String(value).length,
       0,
     );
-    if (size > 256 * 1024)
-      return status(422, 'Invalid', 'metadata.annotations: Too long: must have at most 262144 bytes');
+    if (size > MAX_ANNOTATIONS)
+      return refusal(422, 'Invalid', `metadata.annotations: Too long: must have at most ${MAX_ANNOTATIONS} bytes`);
     return { code: 200, body: this.#store.put(changed) };
   }
 }
@@ -160,10 +180,11 @@ function inNamespace(namespace: string) {
 }
 
 function found(object: object | undefined, path: string): Reply {
-  return object === undefined ? status(404, 'NotFound', `${path} not found`) : { code: 200, body: object };
+  return object === undefined ? refusal(404, 'NotFound', `${path} not found`) : { code: 200, body: object };
 }
 
-export function status(code: number, reason: string, message: string, causes: readonly string[] = []): Reply {
+/** A Status object. */
+export function refusal(code: number, reason: string, message: string, causes: readonly string[] = []): Reply {
   const details = causes.length === 0 ? {} : { details: { causes: causes.map((one) => ({ reason: one })) } };
   return { code, body: { kind: 'Status', apiVersion: 'v1', status: 'Failure', code, reason, message, ...details } };
 }
