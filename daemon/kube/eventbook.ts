@@ -20,6 +20,8 @@ export interface Entry {
   count: number;
   /** The count that surely stands at the API server; 0: the object is not known to be there. */
   written: number;
+  /** The request that is next: one is one write of the budget. `look`: an Event of this name is there, how often it was is to be known. */
+  step: 'create' | 'look' | 'count';
   failures: number;
   state: 'idle' | 'queued' | 'running' | 'waiting';
   cancel: () => void;
@@ -43,6 +45,7 @@ export class EventBook {
       last: time,
       count: 0,
       written: 0,
+      step: 'create',
       failures: 0,
       state: 'idle',
       cancel: () => {},

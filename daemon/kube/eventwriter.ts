@@ -56,70 +56,71 @@ export class EventWriter {
     for (const entry of this.#book.values()) entry.cancel();
   }
 
-  /** Never rejects. */
+  /** One request, which may be followed by another. Never rejects. */
   async writeNext(): Promise<void> {
     const entry = this.#queue.shift();
     if (entry === undefined) return;
     entry.state = 'running';
-    const { count } = entry;
+    const operation = operationOf(entry);
     try {
-      await this.#write(entry);
-      this.#options.forbidden.allowed(operationOf(entry));
-      entry.failures = 0;
+      if (entry.step === 'create') await this.#create(entry);
+      else if (entry.step === 'look') await this.#look(entry);
+      else await this.#count(entry);
+      this.#options.forbidden.allowed(operation);
       entry.state = 'idle';
-      if (entry.count > count && this.#book.has(entry)) this.#enqueue(entry);
+      if (entry.count === entry.written) entry.failures = 0;
+      else if (this.#book.has(entry)) this.#enqueue(entry);
     } catch (error) {
       this.#failed(entry, error);
     }
   }
 
-  async #write(entry: Entry): Promise<void> {
-    if (entry.written === 0) {
-      if (await this.#create(entry)) return;
-    }
+  async #create(entry: Entry): Promise<void> {
+    const { client, node } = this.#options;
+    const { count } = entry;
     try {
-      await this.#count(entry);
+      await client.send({ method: 'POST', path: collectionOf(entry), body: eventObject(entry, node) });
+      entry.written = count;
+      entry.step = 'count';
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      entry.step = 'look';
+    }
+  }
+
+  /** A patch of nothing answers with what stands there, and needs no right to read Events. */
+  async #look(entry: Entry): Promise<void> {
+    try {
+      const { count, lastTimestamp } = await this.#patch(entry, {});
+      const stands = typeof count === 'number' && count > 0 ? count : 1;
+      // An earlier attempt was applied and its reply lost, or an earlier agent wrote the same.
+      if (lastTimestamp !== entry.last || stands !== entry.count) entry.count += stands;
+      entry.written = stands;
+      entry.step = 'count';
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      entry.step = 'create';
+    }
+  }
+
+  async #count(entry: Entry): Promise<void> {
+    const { count, last } = entry;
+    try {
+      await this.#patch(entry, { count, lastTimestamp: last });
+      entry.written = count;
     } catch (error) {
       if (!isNotFound(error)) throw error;
       // Events live for an hour (--event-ttl).
       entry.count = Math.max(1, entry.count - entry.written);
       entry.written = 0;
       entry.first = entry.last;
-      await this.#create(entry);
+      entry.step = 'create';
     }
   }
 
-  /** False when the Event is there already; then its count is added. */
-  async #create(entry: Entry): Promise<boolean> {
-    const { client, node } = this.#options;
-    const { count } = entry;
-    try {
-      await client.send({ method: 'POST', path: collectionOf(entry), body: eventObject(entry, node) });
-      entry.written = count;
-      return true;
-    } catch (error) {
-      if (!isConflict(error)) throw error;
-      // A patch of nothing answers with what stands there, and needs no right to read Events.
-      const patch = { method: 'PATCH', path: pathOf(entry), type: 'application/merge-patch+json', body: {} } as const;
-      const object = fieldsOf(await client.send(patch));
-      const stands = typeof object.count === 'number' && object.count > 0 ? object.count : 1;
-      // An earlier attempt was applied and its reply lost, or an earlier agent wrote the same.
-      const ours = object.lastTimestamp === entry.last && stands === count;
-      if (!ours) entry.count += stands;
-      entry.written = stands;
-      return ours;
-    }
-  }
-
-  async #count(entry: Entry): Promise<void> {
-    const { count, last } = entry;
-    await this.#options.client.send({
-      method: 'PATCH',
-      path: pathOf(entry),
-      type: 'application/merge-patch+json',
-      body: { count, lastTimestamp: last },
-    });
-    entry.written = count;
+  async #patch(entry: Entry, body: object): Promise<Readonly<Record<string, unknown>>> {
+    const type = 'application/merge-patch+json';
+    return fieldsOf(await this.#options.client.send({ method: 'PATCH', path: pathOf(entry), type, body }));
   }
 
   #failed(entry: Entry, error: unknown): void {
@@ -157,6 +158,6 @@ function pathOf(entry: Entry): string {
   return `${collectionOf(entry)}/${encodeURIComponent(entry.name)}`;
 }
 
-function operationOf({ written }: Entry): string {
-  return written === 0 ? 'create events' : 'patch events';
+function operationOf({ step }: Entry): string {
+  return step === 'create' ? 'create events' : 'patch events';
 }

@@ -455,6 +455,22 @@ test('I10: writes keep to 50 at once and 10 a second, results before Events', as
   t.true(early <= 8, 'those that were on their way before there was a result');
 });
 
+test('I10: of an Event that an earlier agent wrote every request counts', async (t) => {
+  await using at = await Scene.start();
+  const pods = Array.from({ length: 30 }, (_, index) => at.put({ name: `e-${index}`, uid: `uid-e-${index}` }));
+  for (const pod of pods) at.publisher.event(pod, FULL);
+  await until(() => at.server.store.events.size === 30 && at.clock.pending.length === 0);
+  const before = at.server.asked.length;
+  const next = at.another();
+  at.clock.advance(1_000);
+  for (const pod of pods) next.event(pod, FULL);
+  // Each is created in vain, looked at, and counted: 90 requests.
+  await until(() => at.server.asked.length === before + 50 && at.clock.pending.length === 1);
+  t.deepEqual(at.clock.pending, [100]);
+  await at.run(() => [...at.server.store.events.values()].every(({ count }) => count === 2));
+  t.is(at.server.asked.length, before + 90);
+});
+
 test('flush writes what can be written and leaves nothing running', async (t) => {
   await using at = await Scene.start();
   at.server.fault = ({ path }) => (path.includes('/pods/web') ? { kind: 'status', code: 500 } : undefined);
