@@ -5,12 +5,14 @@
 import { BerthError } from '../../daemon/core/errors.ts';
 import type { Mapping } from '../../daemon/core/vocabulary.ts';
 import { DatapathDouble } from '../../daemon/datapath/datapath.double.ts';
-import { PublisherDouble } from '../../daemon/kube/publisher.double.ts';
 import { Loop } from '../../daemon/reconcile/loop.ts';
-import type { World } from '../../daemon/reconcile/ports.ts';
+import type { Clock, World } from '../../daemon/reconcile/ports.ts';
+import { ApiLink } from './apilink.ts';
 import type { Operation } from './faults.ts';
-import { PodFeed } from './podfeed.ts';
+import type { Link } from './link.ts';
+import { QuickLink } from './quicklink.ts';
 import { SeededRandom } from './random.ts';
+import { QuickShelf } from './shelf.ts';
 import { note, reached, type Stage } from './stage.ts';
 import { worldOf } from './wall.ts';
 
@@ -31,12 +33,12 @@ class Killed extends Error {
 
 export class AgentLife {
   readonly stage: Stage;
-  readonly feed: PodFeed;
+  readonly link: Link;
   readonly datapath: DatapathDouble;
-  readonly publisher: PublisherDouble;
   /** What it announced, by uid, name and protocol. */
   readonly announced = new Map<string, Mapping>();
   readonly startedAt: number;
+  readonly clock: Clock;
   readonly random: SeededRandom;
   loop: Loop | undefined;
   doom: Doom | undefined;
@@ -58,10 +60,14 @@ export class AgentLife {
     this.idleAt = stage.time.now;
     this.random = new SeededRandom(seed);
     this.datapath = new DatapathDouble(stage.node.ruleset);
-    this.publisher = new PublisherDouble();
-    for (const [uid, result] of stage.api.results) this.publisher.results.set(uid, result);
-    this.publisher.onWrite = (pod, result) => stage.api.write(pod, result);
-    this.feed = new PodFeed(stage, () => this.#alive);
+    this.clock = {
+      now: () => stage.time.wall,
+      // Counts from the start of the process, as performance.now() does.
+      monotonic: () => stage.time.now - this.startedAt,
+      after: (ms, callback) => this.after(ms, callback),
+    };
+    const { shelf } = stage.api;
+    this.link = shelf instanceof QuickShelf ? new QuickLink(this, shelf) : new ApiLink(this, shelf);
     stage.node.disk.stalled = true;
   }
 
@@ -81,7 +87,7 @@ export class AgentLife {
     const world = wrap(worldOf(this), this);
     const statics = stage.servesStatics ? { staticHostPorts: { nodePorts: { first: 30_000, last: 32_767 } } } : {};
     this.loop = new Loop(world, { labels: {}, pools: stage.pools, fullPassMs: 60_000, ...statics });
-    const ran = this.loop.run(this.#stop.signal);
+    const ran = this.loop.run(this.#stop.signal).then(() => (this.#alive ? this.link.flush() : undefined));
     ran.then(
       () => this.#alive && this.#over('ends', 'new'),
       (error: unknown) => this.#alive && stage.watcher.fail('I3', `the agent gave up: ${String(error)}`),
@@ -106,6 +112,7 @@ export class AgentLife {
     this.#alive = false;
     this.#stop.abort();
     this.#end.abort();
+    this.link.close();
     node.reserver.crash();
     node.disk.crash(disk);
     node.rememberState();

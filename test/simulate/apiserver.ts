@@ -1,11 +1,11 @@
 /**
  * The cluster as the node sees it: the pods, their requests, and what was written to them. It is the truth; what an agent
- * hears of it is another matter (`podfeed.ts`).
+ * hears of it is another matter (`link.ts`).
  */
 import type { Pod, PodRef, PodResult } from '../../daemon/core/vocabulary.ts';
-import { withAnnotations } from '../../daemon/kube/pod.ts';
-import { PodSourceDouble } from '../../daemon/kube/source.double.ts';
 import { type Asked, type Request, requestKey } from './asked.ts';
+import type { ObjectShelf } from './objectshelf.ts';
+import type { QuickShelf } from './shelf.ts';
 
 const BURIED = 12;
 
@@ -17,23 +17,30 @@ export interface Life {
 }
 
 export class ApiServer {
-  readonly source = new PodSourceDouble();
+  readonly shelf: QuickShelf | ObjectShelf;
   /** The last pods that were deleted, as they were. */
   readonly graveyard: Pod[] = [];
   /** Every pod that there ever was, by uid. */
   readonly known = new Map<string, PodRef>();
-  /** What stands on the pods of the agent's, by uid. */
-  readonly results = new Map<string, PodResult>();
   readonly #asked = new Map<string, Asked | undefined>();
   #count = 0;
 
+  constructor(shelf: QuickShelf | ObjectShelf) {
+    this.shelf = shelf;
+  }
+
   get pods(): readonly Pod[] {
-    return this.source.pods;
+    return this.shelf.pods;
   }
 
   /** What this version of a pod asks for; undefined: nothing, or garbage. */
   asked(pod: Pod): Asked | undefined {
     return this.#asked.get(requestKey(pod));
+  }
+
+  /** What stands on a pod of the agent's. */
+  resultOf(uid: string): PodResult | undefined {
+    return this.shelf.resultOf(uid);
   }
 
   create(request: Request, { namespace, name, podIPs = [], hostNetwork = false }: Life, createdAt: number): Pod {
@@ -55,7 +62,7 @@ export class ApiServer {
     if (before !== undefined) this.#bury(before);
     this.known.set(uid, { namespace, name, uid });
     this.#asked.set(requestKey(pod), request.asked);
-    this.source.set(pod);
+    this.shelf.set(pod);
     return pod;
   }
 
@@ -66,41 +73,24 @@ export class ApiServer {
     );
     const next = { ...pod, annotations: { ...Object.fromEntries(written), ...annotations } };
     this.#asked.set(requestKey(next), asked);
-    this.source.set(next);
+    this.shelf.set(next);
   }
 
   update(pod: Pod, change: Partial<Pod>): void {
-    this.source.set({ ...pod, ...change });
+    this.shelf.set({ ...pod, ...change });
   }
 
   remove(pod: Pod): void {
-    this.source.delete(pod.namespace, pod.name);
+    this.shelf.delete(pod);
     this.#bury(pod);
   }
 
   /** Somebody writes an annotation that only the agent should write. */
   forge(pod: Pod, key: string, value: string): void {
-    const before = this.results.get(pod.uid);
-    this.results.set(pod.uid, { ...before, annotations: { ...before?.annotations, [key]: value } });
-    this.source.set({ ...pod, annotations: { ...pod.annotations, [key]: value } });
-  }
-
-  /** The agent's write arrives. One that changes nothing makes no event. */
-  write(pod: PodRef, result: PodResult): void {
-    const before = this.results.get(pod.uid);
-    const same =
-      before !== undefined &&
-      JSON.stringify(before.annotations) === JSON.stringify(result.annotations) &&
-      (before.condition === undefined) === (result.condition === undefined);
-    const now = this.pods.find(({ uid }) => uid === pod.uid);
-    if (now === undefined) return;
-    if (!same)
-      this.source.set({ ...withAnnotations(now, result.annotations), conditioned: result.condition !== undefined });
-    this.results.set(pod.uid, result);
+    this.shelf.forge(pod, key, value);
   }
 
   #bury(pod: Pod): void {
-    this.results.delete(pod.uid);
     this.graveyard.push(pod);
     if (this.graveyard.length > BURIED) this.graveyard.shift();
   }

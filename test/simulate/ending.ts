@@ -43,7 +43,7 @@ interface Found {
 }
 
 export function checkEnding(stage: Stage, life: AgentLife | undefined): void {
-  if (life?.feed.view.listedAt === undefined) throw new Violation('I3', 'no agent is at work');
+  if (life?.link.view.listedAt === undefined) throw new Violation('I3', 'no agent is at work');
   const rules = rulesOf(stage.node.ruleset.elements());
   const dues = duesOf(stage, rules);
   const found = dues.flatMap((due) => findNumbers(stage, due, rules));
@@ -57,6 +57,7 @@ export function checkEnding(stage: Stage, life: AgentLife | undefined): void {
       dues.find((due) => due.pod.uid === pod.uid),
       found,
     );
+  stage.watcher.writes.end();
   checkSockets(stage, found, dues);
   checkState(stage, found);
   const [flow] = stage.watcher.flows.disagreeing();
@@ -101,7 +102,7 @@ function findNumbers(stage: Stage, due: Due, rules: readonly Rule[]): readonly F
     const rule = rules.find(
       ({ uid, name, protocol }) => uid === pod.uid && name === port.name && protocol === port.protocol,
     );
-    const promise = stage.api.results.get(pod.uid)?.annotations[`port.berth.dev/${port.name}`];
+    const promise = stage.api.resultOf(pod.uid)?.annotations[`port.berth.dev/${port.name}`];
     return rule?.first ?? (podIPs.length > 0 || promise === undefined ? undefined : Number(promise.split('-')[0]));
   });
   const missing = numbers.indexOf(undefined);
@@ -182,7 +183,7 @@ function checkAnnounced(life: AgentLife, found: readonly Found[]): void {
 
 /** What stands on the pod says what is so. */
 function checkResult(stage: Stage, pod: Pod, due: Due | undefined, found: readonly Found[]): void {
-  const result = stage.api.results.get(pod.uid);
+  const result = stage.api.resultOf(pod.uid);
   const own = found.filter((one) => one.due.pod.uid === pod.uid);
   const live = (due?.podIPs.length ?? 0) > 0 ? own : [];
   const written = result?.annotations['berth.dev/mappings'];

@@ -46,7 +46,7 @@ export class HealthCheck {
   removed(life: AgentLife, rule: Rule): void {
     const { api, weather, node } = this.#stage;
     if (!api.known.has(rule.uid) || node.isForeign(rule.element) || weather.guilty.has(rule.uid)) return;
-    const { view } = life.feed;
+    const { view } = life.link;
     const what = `the rule of ${ownerOf(rule)} at ${rule.first}`;
     if (view.listedAt === undefined) throw new Violation('I6', `${what} was removed before the first list`);
     const pod = view.get(rule.uid);
@@ -62,7 +62,7 @@ export class HealthCheck {
   /** To be called now and then. */
   tick(life: AgentLife): void {
     const { api, node } = this.#stage;
-    const { view } = life.feed;
+    const { view } = life.link;
     if (view.listedAt === undefined) return;
     this.#found = new Set();
     const rules = rulesOf(node.ruleset.elements());
@@ -86,7 +86,7 @@ export class HealthCheck {
     const hostIP = hostIPOf(asked, pool, node);
     if (hostIP === null) return;
     for (const podIP of targetsOf(pod, hostIP, node)) {
-      if (!life.feed.view.owns(pod, podIP)) return;
+      if (!life.link.view.owns(pod, podIP)) return;
       for (const port of asked.ports) {
         const owner = ownerOf({ uid: pod.uid, ...port });
         const expected = this.#numbers.numberOf(owner) !== undefined || isEasy(asked);
@@ -100,7 +100,7 @@ export class HealthCheck {
 
   /** I7: who is gone, or has ended, has no rule. */
   #checkDead(life: AgentLife, rule: Rule): void {
-    const { view } = life.feed;
+    const { view } = life.link;
     const pod = view.get(rule.uid);
     if (pod === undefined ? !view.gone.has(rule.uid) : isActive(pod)) return;
     if (!this.#stage.weather.guilty.has(rule.uid))
@@ -112,7 +112,7 @@ export class HealthCheck {
     this.#found.add(what);
     const since = this.#since.get(what) ?? time.now;
     this.#since.set(what, since);
-    const { view } = life.feed;
+    const { view } = life.link;
     const from = Math.max(since, weather.impairedUntil, view.since(uid) ?? 0, view.listedAt ?? 0, this.#settingsAt);
     if (time.now - from > HEALING_MS) throw new Violation(invariant, `${what} for ${Math.round(time.now - from)} ms`);
   }
@@ -126,7 +126,7 @@ export class HealthCheck {
     if (hostIP === null || (hostIP ?? '') !== rule.hostIP) return false;
     const inPool = pool !== undefined && poolHolds(pool, rule.first, rule.last - rule.first + 1);
     if (asked.pool !== STATIC && !inPool) return false;
-    return targetsOf(pod, hostIP, node).includes(rule.podIP) && life.feed.view.owns(pod, rule.podIP);
+    return targetsOf(pod, hostIP, node).includes(rule.podIP) && life.link.view.owns(pod, rule.podIP);
   }
 }
 

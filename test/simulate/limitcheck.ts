@@ -27,7 +27,7 @@ export class LimitCheck {
     const stands = new Set(elements.map(elementId));
     for (const rule of rulesOf(elements)) {
       // Whatever the agent may have gone by, the pod asked for a list.
-      const limited = life.feed.view.limitedSince(rule.uid) < life.idleAt - DISK_MS;
+      const limited = life.link.view.limitedSince(rule.uid) < life.idleAt - DISK_MS;
       if (!limited || node.isForeign(rule.element)) continue;
       for (const limit of limitsOf(rule)) {
         if (stands.has(limit) || (old.has(rule.element) ? !stood.has(limit) : excused)) continue;

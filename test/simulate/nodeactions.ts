@@ -154,7 +154,7 @@ function silenceSource({ stage, life }: Director): void {
   const { random } = stage;
   const hour = random.chance(0.1);
   if (hour) reached(stage, 'source silent for an hour');
-  life.feed.silence(hour ? HOUR : random.between(500, 30_000));
+  life.link.silence(hour ? HOUR : random.between(500, 30_000));
 }
 
 function troubleApi({ stage }: Director): void {

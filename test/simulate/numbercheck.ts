@@ -147,13 +147,13 @@ export class NumberCheck {
   /** Rules that a transaction has added. */
   ruled(life: AgentLife, rules: readonly Rule[]): void {
     for (const rule of rules) {
-      const pod = life.feed.view.get(rule.uid);
+      const pod = life.link.view.get(rule.uid);
       const asked = pod && this.#stage.api.asked(pod);
       const port = asked?.ports.find(({ name, protocol }) => name === rule.name && protocol === rule.protocol);
       if (pod === undefined || asked === undefined || port === undefined) continue;
       if (port.size !== rule.last - rule.first + 1) continue;
       // What was heard since the pass began is not what the rule was made for.
-      const certain = (life.feed.view.since(rule.uid) ?? 0) < life.idleAt - DISK_MS;
+      const certain = (life.link.view.since(rule.uid) ?? 0) < life.idleAt - DISK_MS;
       this.#given(life, pod, port, rule.first, certain ? this.#requestOf(asked, port) : undefined);
     }
   }
@@ -165,7 +165,7 @@ export class NumberCheck {
       const held = this.#stage.node.reserver.held().some((one) => one.protocol === rule.protocol && one.port === port);
       if (!held) this.released(life, { protocol: rule.protocol, port });
     }
-    const pod = life.feed.view.get(rule.uid);
+    const pod = life.link.view.get(rule.uid);
     const asked = pod && this.#stage.api.asked(pod);
     if (asked?.ports.some(({ name, protocol }) => name === rule.name && protocol === rule.protocol)) return;
     this.#numbers.delete(ownerOf(rule));
@@ -175,7 +175,7 @@ export class NumberCheck {
     const { time, api, node } = this.#stage;
     const key = `${protocol}/${port}`;
     this.#forget((owner) => {
-      const pod = life.feed.view.get(owner.split('/')[0] ?? '');
+      const pod = life.link.view.get(owner.split('/')[0] ?? '');
       return pod === undefined || !isActive(pod);
     }, port);
     if (node.reserver.held().some((one) => one.protocol === protocol && one.port === port)) return;
@@ -223,7 +223,7 @@ export class NumberCheck {
     const isStatic = api.asked(pod)?.pool === STATIC;
     const holder = this.#holders.get(key);
     if (holder !== undefined && holder !== pod.uid) {
-      const { view } = life.feed;
+      const { view } = life.link;
       const former = view.get(holder);
       const lives =
         former !== undefined &&

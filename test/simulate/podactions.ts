@@ -1,5 +1,5 @@
 /** What users and the cluster do to pods. */
-import type { ContainerPort, Pod, PodResult } from '../../daemon/core/vocabulary.ts';
+import type { ContainerPort, Pod } from '../../daemon/core/vocabulary.ts';
 import { garbageRequest, type Request, randomRequest, simpleRequest, staticAsked } from './asked.ts';
 import type { Director } from './director.ts';
 import { reached, type Stage } from './stage.ts';
@@ -131,8 +131,7 @@ function forge({ stage, life }: Director): void {
   const number = numbers.length > 0 && random.chance(0.7) ? random.pick(numbers) : random.integer(20_000, 20_199);
   const write = (key: string, value: string) => {
     api.forge(pod, key, value);
-    // What stands on the pod is what the publisher compares with.
-    life?.publisher.results.set(pod.uid, api.results.get(pod.uid) as PodResult);
+    life?.link.forged(pod.uid);
   };
   const copied = other.annotations['berth.dev/mappings'];
   if (copied !== undefined && random.chance(0.4)) {

@@ -4,6 +4,7 @@
  */
 import { BerthError } from '../../daemon/core/errors.ts';
 import type { Pod, PodRef } from '../../daemon/core/vocabulary.ts';
+import type { PodSourceDouble } from '../../daemon/kube/source.double.ts';
 import type { PodObserver } from '../../daemon/reconcile/ports.ts';
 import { note, reached, type Stage } from './stage.ts';
 import { View } from './view.ts';
@@ -25,6 +26,7 @@ type News = { readonly kind: 'changed'; readonly pod: Pod } | { readonly kind: '
 export class PodFeed {
   readonly view: View;
   readonly #stage: Stage;
+  readonly #source: PodSourceDouble;
   readonly #alive: () => boolean;
   #observer: PodObserver | undefined;
   /** News in the order of the watch come no earlier than this. */
@@ -34,8 +36,9 @@ export class PodFeed {
   #relistDue = false;
   #silent = false;
 
-  constructor(stage: Stage, alive: () => boolean) {
+  constructor(stage: Stage, source: PodSourceDouble, alive: () => boolean) {
     this.#stage = stage;
+    this.#source = source;
     this.#alive = alive;
     this.view = new View(
       () => stage.time.now,
@@ -53,7 +56,7 @@ export class PodFeed {
       deleted: (pod) => this.#news({ kind: 'deleted', pod }),
       failed: () => {},
     };
-    void this.#stage.api.source.watch(inner, signal);
+    void this.#source.watch(inner, signal);
     signal.addEventListener('abort', () => resolve(), { once: true });
     this.#relist();
     return promise;
@@ -75,40 +78,6 @@ export class PodFeed {
     this.#connection++;
     this.#relistDue = false;
     this.#in(ms, () => this.refresh());
-  }
-
-  /** A GET by name begins. The returned function notes its answer, to be called when the agent gets it. */
-  asked(namespace: string, name: string): (pod: Pod | undefined) => void {
-    const heard = this.#heardOf(namespace, name);
-    return (pod) => {
-      // What was heard meanwhile is newer than the answer.
-      if (this.#heardOf(namespace, name) !== heard) return;
-      for (const uid of this.view.named(namespace, name)) if (uid !== pod?.uid) this.view.delete(uid);
-      for (const ref of this.#stage.api.known.values()) {
-        const meant = ref.namespace === namespace && ref.name === name && ref.uid !== pod?.uid;
-        if (meant && this.view.get(ref.uid) === undefined) this.view.gone.add(ref.uid);
-      }
-      if (pod !== undefined) this.view.set(pod);
-    };
-  }
-
-  #heardOf(namespace: string, name: string): string {
-    return this.view
-      .named(namespace, name)
-      .map((uid) => `${uid} ${this.view.heard(uid)}`)
-      .join();
-  }
-
-  /** The agent gets a list that is not from a cache: it looks there for pods whose rules it found. */
-  answeredList(pods: readonly Pod[]): void {
-    const listed = new Map(pods.map((pod) => [pod.uid, pod]));
-    const ruled = new Set(this.#stage.node.ruleset.elements().map(({ comment }) => comment.split('/')[0]));
-    for (const uid of this.#stage.api.known.keys()) {
-      const pod = listed.get(uid);
-      if (this.view.get(uid) !== undefined) continue;
-      if (pod === undefined) this.view.gone.add(uid);
-      else if (ruled.has(uid)) this.view.set(pod);
-    }
   }
 
   /** Whether a GET fails or takes long, by chance. */

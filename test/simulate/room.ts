@@ -61,7 +61,7 @@ function isFree(stage: Stage, { protocol, exact = 0 }: AskedPort): boolean {
 /** A pod keeps its number without rule and socket while the node lacks the address that is meant. */
 function isPromised({ api }: Stage, number: number): boolean {
   return api.pods.some((pod) =>
-    Object.entries(api.results.get(pod.uid)?.annotations ?? {}).some(([key, value]) => {
+    Object.entries(api.resultOf(pod.uid)?.annotations ?? {}).some(([key, value]) => {
       const [first = 0, last = first] = key.startsWith('port.berth.dev/') ? value.split('-').map(Number) : [];
       return first <= number && number <= last;
     }),

@@ -4,17 +4,20 @@
  */
 
 import type { WrapWorld } from './agentlife.ts';
+import { API_ACTIONS, calmApi, startBookmarks } from './apiactions.ts';
 import { ApiServer } from './apiserver.ts';
 import { Director } from './director.ts';
 import { checkEnding } from './ending.ts';
 import { FaultCounts } from './faults.ts';
 import { KERNEL_ACTIONS } from './kernelactions.ts';
 import { calm, NODE_ACTIONS } from './nodeactions.ts';
+import { ObjectShelf } from './objectshelf.ts';
 import { type Action, createPod, POD_ACTIONS } from './podactions.ts';
 import { POOLS } from './pools.ts';
 import { SeededRandom } from './random.ts';
+import { QuickShelf } from './shelf.ts';
 import { SimNode } from './simnode.ts';
-import { note, type Stage } from './stage.ts';
+import { note, reached, type Stage } from './stage.ts';
 import { Trace } from './trace.ts';
 import { Violation } from './violation.ts';
 import { VirtualTime } from './virtualtime.ts';
@@ -43,6 +46,9 @@ export interface RunResult {
 /** How long everything works before the end is judged, in ms. */
 const CALM_MS = 180_000;
 const TICK_MS = 1_000;
+const HOUR = 3_600_000;
+/** In one run of so many the agents talk to an API server. */
+const API_EVERY = 2;
 /** A run has some hundred events; an agent that never comes to rest has any number. */
 const MAX_EVENTS = 20_000;
 
@@ -57,7 +63,7 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
     counts: new FaultCounts(),
     weather: new Weather(),
     node,
-    api: new ApiServer(),
+    api: new ApiServer(shelfOf(seed, random)),
     pools: POOLS,
     servesStatics: seed % 3 === 0,
   };
@@ -95,20 +101,25 @@ class Run {
     this.#director = director;
   }
 
-  async play(actions: number): Promise<void> {
-    const { random, time, watcher } = this.#stage;
+  async play(left: number): Promise<void> {
+    const { random, time, watcher, api } = this.#stage;
+    const actions = api.shelf instanceof ObjectShelf ? [...ACTIONS, ...API_ACTIONS] : ACTIONS;
+    startBookmarks(this.#director);
+    if (api.shelf instanceof ObjectShelf && api.shelf.clockOffset !== 0)
+      reached(this.#stage, 'clock of the API server is another');
     for (let pods = random.integer(0, 4); pods > 0; pods--) createPod(this.#director);
     this.#director.start();
-    for (; actions > 0 && watcher.violation === undefined; actions--) {
+    for (; left > 0 && watcher.violation === undefined; left--) {
       await this.#until(time.now + gap(this.#stage));
-      const action: Action = random.weighted(ACTIONS);
+      const action: Action = random.weighted(actions);
       action(this.#director);
       await drain();
     }
     note(this.#stage, '== calm');
     calm(this.#director);
-    this.#director.life?.feed.refresh();
-    await this.#until(time.now + CALM_MS);
+    calmApi(this.#director);
+    const more = this.#director.life?.link.mend() ?? 0;
+    await this.#until(time.now + CALM_MS + more);
     if (this.#judged && watcher.violation === undefined) checkEnding(this.#stage, this.#director.life);
     this.#director.life?.kill('at the end');
   }
@@ -129,6 +140,14 @@ class Run {
 }
 
 const ACTIONS: readonly (readonly [number, Action])[] = [...POD_ACTIONS, ...KERNEL_ACTIONS, ...NODE_ACTIONS];
+
+/** Every second run has an API server, and every other of those one whose clock is not that of the node. */
+function shelfOf(seed: number, random: SeededRandom): QuickShelf | ObjectShelf {
+  if (seed % API_EVERY !== 1) return new QuickShelf();
+  const shelf = new ObjectShelf(random.chance(0.5) ? random.between(-HOUR, HOUR) : 0);
+  shelf.server.uidRefusal = random.pick([409, 422]);
+  return shelf;
+}
 
 /** Most things happen close upon each other, some after the agent has come to rest, few after a quarantine. */
 function gap({ random }: Stage): number {

@@ -6,7 +6,6 @@ import type {
   AgentEvent,
   Datapath,
   Network,
-  PodSource,
   Publisher,
   Registry,
   Reserver,
@@ -20,16 +19,11 @@ import { note, reached } from './stage.ts';
 
 export function worldOf(life: AgentLife): World {
   const { stage } = life;
-  const { time, watcher } = stage;
+  const { watcher } = stage;
   return {
-    clock: {
-      now: () => time.wall,
-      // Counts from the start of the process, as performance.now() does.
-      monotonic: () => time.now - life.startedAt,
-      after: (ms, callback) => life.after(ms, callback),
-    },
+    clock: life.clock,
     random: () => life.random.next(),
-    source: sourceOf(life),
+    source: life.link.source,
     datapath: datapathOf(life),
     flows: flowsOf(life),
     network: networkOf(life),
@@ -44,35 +38,6 @@ export function worldOf(life: AgentLife): World {
       },
     },
     registry: registryOf(life),
-  };
-}
-
-function sourceOf(life: AgentLife): PodSource {
-  const { stage, feed } = life;
-  const { random, api } = stage;
-  const delayed = <T>(operation: 'source.get' | 'source.list', detail: string, effect: () => Promise<T>) => {
-    const fault = feed.getFault();
-    if (fault === 'error') reached(stage, 'get error');
-    if (fault === 'slow') reached(stage, 'get slow');
-    const before = fault === 'slow' ? random.between(5_000, 40_000) : random.between(1, 30);
-    return life.call(operation, detail, before, random.between(0, 30), async () => {
-      if (fault === 'error') throw new BerthError('PODS_UNREADABLE', 'the API server does not answer');
-      return effect();
-    });
-  };
-  return {
-    watch: (observer, signal) => feed.watch(observer, AbortSignal.any([signal, life.end])),
-    get: async (namespace, name) => {
-      const answered = feed.asked(namespace, name);
-      const pod = await delayed('source.get', `${namespace}/${name}`, () => api.source.get(namespace, name));
-      answered(pod);
-      return pod;
-    },
-    list: async () => {
-      const pods = await delayed('source.list', '', () => api.source.list());
-      feed.answeredList(pods);
-      return pods;
-    },
   };
 }
 
@@ -223,24 +188,8 @@ function reserverOf(life: AgentLife): Reserver {
 }
 
 function publisherOf(life: AgentLife): Publisher {
-  const { stage, publisher } = life;
-  const { random, time, weather, watcher } = stage;
-  let retrying = false;
-  const retry = () => {
-    retrying = false;
-    publisher.retry();
-  };
-  publisher.fault = () => {
-    if (time.now < weather.writesLostUntil || (weather.rough && random.chance(0.02))) {
-      const lost = random.chance(0.5);
-      reached(stage, lost ? 'result write lost' : 'reply to a result write lost');
-      if (!retrying) life.after(random.between(500, 5_000), retry);
-      retrying = true;
-      return lost ? 'lost' : 'replyLost';
-    }
-    life.after(random.between(0.5, 30), () => publisher.land());
-    return 'delayed';
-  };
+  const { watcher } = life.stage;
+  const { publisher } = life.link;
   return {
     publish: (pod, result) =>
       life.sync(

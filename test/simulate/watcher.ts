@@ -2,6 +2,7 @@
 
 import type { Flow } from '../../daemon/core/flow.ts';
 import type { Mapping, Pod, PodResult, Reservation } from '../../daemon/core/vocabulary.ts';
+import type { AskedBody } from '../../daemon/kube/api/apiserver.double.ts';
 import type { ReserveOutcome } from '../../daemon/reconcile/ports.ts';
 import type { Element, ElementChange } from '../../rules/element.ts';
 import type { AgentLife } from './agentlife.ts';
@@ -14,12 +15,14 @@ import type { Stage } from './stage.ts';
 import { StateCheck } from './statecheck.ts';
 import { ownerOf, type Rule, rulesOf } from './table.ts';
 import { Violation } from './violation.ts';
+import { WriteCheck } from './writecheck.ts';
 
 export class Watcher {
   readonly rules: RuleCheck;
   readonly numbers: NumberCheck;
   readonly health: HealthCheck;
   readonly flows: FlowCheck;
+  readonly writes: WriteCheck;
   readonly #limits: LimitCheck;
   readonly #state: StateCheck;
   readonly #stage: Stage;
@@ -38,6 +41,7 @@ export class Watcher {
     this.numbers = new NumberCheck(stage);
     this.flows = new FlowCheck(stage);
     this.#limits = new LimitCheck(stage);
+    this.writes = new WriteCheck(stage);
     this.#state = new StateCheck(stage, this.numbers);
     this.health = new HealthCheck(stage, this.numbers, this.rules);
   }
@@ -51,6 +55,7 @@ export class Watcher {
     this.health.starts();
     this.flows.starts();
     this.#state.starts();
+    this.writes.starts();
   }
 
   ended(): void {
@@ -137,7 +142,18 @@ export class Watcher {
     this.#judge(() => {
       this.numbers.published(life, pod, result);
       this.#state.published(pod, result);
+      this.writes.published(pod, result);
     });
+  }
+
+  /** A write to the API server leaves the agent. */
+  writing(_life: AgentLife): void {
+    this.#judge(() => this.writes.writing());
+  }
+
+  /** The pod with this uid was written to. */
+  patched(uid: string, body: AskedBody): void {
+    this.#judge(() => this.writes.patched(uid, body));
   }
 
   tick(life: AgentLife): void {

@@ -23,6 +23,13 @@ export class Weather {
   sourceSilentUntil = 0;
   getsDownUntil = 0;
   writesLostUntil = 0;
+  apiDownUntil = 0;
+  watchesDownUntil = 0;
+  tokenRefusedUntil = 0;
+  patchesForbiddenUntil = 0;
+  eventsForbiddenUntil = 0;
+  /** Pods whose annotations the API server refuses. */
+  readonly unpatchable = new Set<string>();
   /** Until when an agent cannot be expected to heal anything. */
   impairedUntil = 0;
 
@@ -46,5 +53,10 @@ export class Weather {
     this.sourceSilentUntil = 0;
     this.getsDownUntil = 0;
     this.writesLostUntil = 0;
+    this.apiDownUntil = 0;
+    this.watchesDownUntil = 0;
+    this.tokenRefusedUntil = 0;
+    this.patchesForbiddenUntil = 0;
+    this.eventsForbiddenUntil = 0;
   }
 }

@@ -8,6 +8,7 @@ export interface StoredPod {
     readonly namespace: string;
     readonly uid: string;
     readonly resourceVersion?: string;
+    readonly creationTimestamp?: string;
     annotations: Record<string, string>;
   };
   readonly spec: { readonly nodeName: string };

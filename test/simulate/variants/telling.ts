@@ -7,7 +7,7 @@ import { attempt, replacing, type Variant } from './variant.ts';
 function allWritten(life: AgentLife): Promise<void> {
   return new Promise((resolve) => {
     const look = () => {
-      if (life.publisher.pending.length === 0) resolve();
+      if (life.link.unfinished === 0) resolve();
       else life.after(50, look);
     };
     look();

@@ -1,0 +1,36 @@
+/** What an agent learns by asking: a GET of one pod, or a list that is not from a cache, noted in the view of it. */
+import type { Pod } from '../../daemon/core/vocabulary.ts';
+import type { Stage } from './stage.ts';
+import type { View } from './view.ts';
+
+/** A GET by name begins. The returned function notes its answer, to be called when the agent gets it. */
+export function asking(stage: Stage, view: View, namespace: string, name: string): (pod: Pod | undefined) => void {
+  const heardOf = () =>
+    view
+      .named(namespace, name)
+      .map((uid) => `${uid} ${view.heard(uid)}`)
+      .join();
+  const heard = heardOf();
+  return (pod) => {
+    // What was heard meanwhile is newer than the answer.
+    if (heardOf() !== heard) return;
+    for (const uid of view.named(namespace, name)) if (uid !== pod?.uid) view.delete(uid);
+    for (const ref of stage.api.known.values()) {
+      const meant = ref.namespace === namespace && ref.name === name && ref.uid !== pod?.uid;
+      if (meant && view.get(ref.uid) === undefined) view.gone.add(ref.uid);
+    }
+    if (pod !== undefined) view.set(pod);
+  };
+}
+
+/** The agent gets a list that is not from a cache: it looks there for pods whose rules it found. */
+export function answeredList(stage: Stage, view: View, pods: readonly Pod[]): void {
+  const listed = new Map(pods.map((pod) => [pod.uid, pod]));
+  const ruled = new Set(stage.node.ruleset.elements().map(({ comment }) => comment.split('/')[0]));
+  for (const uid of stage.api.known.keys()) {
+    const pod = listed.get(uid);
+    if (view.get(uid) !== undefined) continue;
+    if (pod === undefined) view.gone.add(uid);
+    else if (ruled.has(uid)) view.set(pod);
+  }
+}
