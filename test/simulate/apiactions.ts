@@ -3,7 +3,7 @@ import type { WatchDouble } from '../../daemon/kube/api/watch.double.ts';
 import { ApiLink } from './apilink.ts';
 import type { Director } from './director.ts';
 import { ObjectShelf } from './objectshelf.ts';
-import type { Action } from './podactions.ts';
+import { type Action, createPod } from './podactions.ts';
 import { reached } from './stage.ts';
 
 const HOUR = 3_600_000;
@@ -66,8 +66,9 @@ function compact(director: Director): void {
   const { server } = api.shelf;
   const from = server.store.revision;
   breakAll(director);
-  const ms = random.between(0, 10_000);
+  const ms = random.between(10, 10_000);
   weather.watchesDownUntil = time.now + ms;
+  if (random.chance(0.5)) time.after(random.between(0, ms), () => createPod(director));
   if (random.chance(0.3)) lagBehind(director);
   time.after(ms, () => {
     if (server.store.revision > from) reached(stage, 'changes missed by the watch');
@@ -78,15 +79,18 @@ function compact(director: Director): void {
 }
 
 /** The watch cache of the server that lists does not go on. */
-function lagBehind({ stage }: Director): void {
-  const { random, time, api } = stage;
+function lagBehind(director: Director): void {
+  const { random, time, api } = director.stage;
   if (!(api.shelf instanceof ObjectShelf)) return;
   const { server } = api.shelf;
   const old = { items: [...server.store.pods.values()], revision: server.store.revision };
-  server.oldList = old;
-  time.after(random.between(500, 30_000), () => {
-    if (server.oldList === old) server.oldList = undefined;
+  server.resources.oldList = old;
+  const ms = random.between(500, 30_000);
+  time.after(ms, () => {
+    if (server.resources.oldList === old) server.resources.oldList = undefined;
   });
+  // The first list of an agent may be an old one.
+  if (random.chance(0.4)) time.after(random.between(0, ms), () => director.life?.kill('while the list is old'));
 }
 
 function forbid({ stage }: Director): void {
@@ -138,7 +142,7 @@ export const API_ACTIONS: readonly (readonly [number, Action])[] = [
 export function calmApi({ stage, life }: Director): void {
   const { api, weather } = stage;
   if (!(api.shelf instanceof ObjectShelf)) return;
-  api.shelf.server.oldList = undefined;
+  api.shelf.server.resources.oldList = undefined;
   // What was refused as invalid is written again by the next agent, or when there is something else to write.
   if (weather.unpatchable.size > 0) life?.kill('to try again what was refused');
   weather.unpatchable.clear();

@@ -1,5 +1,6 @@
 /** What goes wrong with a request to the API server, by what is the matter at the moment, and by chance. */
-import type { Asked, Fault as WireFault } from '../../daemon/kube/api/apiserver.double.ts';
+import type { Fault as WireFault } from '../../daemon/kube/api/apiserver.double.ts';
+import type { Asked } from '../../daemon/kube/api/resources.double.ts';
 import type { Fault } from './faults.ts';
 import { reached, type Stage } from './stage.ts';
 

@@ -3,7 +3,7 @@
  * server. All of them belong to what is judged: the view notes what came over the wire, not what they made of it.
  */
 import type { Pod } from '../../daemon/core/vocabulary.ts';
-import type { Asked, Reply } from '../../daemon/kube/api/apiserver.double.ts';
+import type { Asked, Reply } from '../../daemon/kube/api/resources.double.ts';
 import { type Api, ApiClient } from '../../daemon/kube/api/client.ts';
 import { TransportDouble } from '../../daemon/kube/api/transport.double.ts';
 import { ApiPublisher } from '../../daemon/kube/publisher.ts';
@@ -24,12 +24,11 @@ const HALF_OPEN_MS = 160_000;
 export class ApiLink implements Link {
   readonly view: View;
   readonly transport: TransportDouble;
-  readonly api: Api;
-  readonly source: PodSource;
-  readonly publisher: Publisher;
+  source: PodSource;
   readonly #life: AgentLife;
   readonly #shelf: ObjectShelf;
-  readonly #publisher: ApiPublisher;
+  readonly #api: Api;
+  #publisher: ApiPublisher;
 
   constructor(life: AgentLife, shelf: ObjectShelf) {
     const { stage } = life;
@@ -45,22 +44,31 @@ export class ApiLink implements Link {
       grant: async () => ({ headers: { authorization: 'Bearer simulated' }, tls: {} }),
       rejected: () => note(stage, 'the token is to be read anew'),
     };
-    this.api = new ApiClient({
+    this.#api = new ApiClient({
       ...{ credentials, clock: life.clock },
       userAgent: 'berth-simulated',
       transport: this.transport,
     });
-    this.source = this.sourceOver(this.api);
-    this.#publisher = this.publisherOver(this.api);
-    this.publisher = this.#publisher;
+    this.source = this.#sourceOver(this.#api);
+    this.#publisher = this.#publisherOver(this.#api);
+  }
+
+  get publisher(): Publisher {
+    return this.#publisher;
   }
 
   get unfinished(): number {
     return this.#publisher.unfinished;
   }
 
-  /** The agent's source, over this client: what a variant has changed of the client shows in what it makes of it. */
-  sourceOver(client: Api): PodSource {
+  /** For a variant, before the agent starts: what is wrong with the client shows in what the agent makes of it. */
+  alter(change: (api: Api) => Api): void {
+    const client = change(this.#api);
+    this.source = this.#sourceOver(client);
+    this.#publisher = this.#publisherOver(client);
+  }
+
+  #sourceOver(client: Api): PodSource {
     const life = this.#life;
     const { stage } = life;
     const { clock, random } = this.#own();
@@ -97,7 +105,7 @@ export class ApiLink implements Link {
     };
   }
 
-  publisherOver(client: Api): ApiPublisher {
+  #publisherOver(client: Api): ApiPublisher {
     const { stage } = this.#life;
     const onError = ({ message }: Error) => note(stage, `publisher: ${message}`);
     return new ApiPublisher({ client, node: NODE, ...this.#own(), onError });
@@ -177,7 +185,7 @@ export class ApiLink implements Link {
     const kind = kindOf(asked);
     if (
       kind === 'list' &&
-      server.oldList !== undefined &&
+      server.resources.oldList !== undefined &&
       reply.code === 200 &&
       asked.query.resourceVersion !== undefined
     )
@@ -185,7 +193,7 @@ export class ApiLink implements Link {
     if (reply.code === 504) reached(stage, 'cache is behind the revision that is asked for');
     if (kind === 'patch' || kind === 'status') {
       if (reply.code === 200 && before !== undefined) stage.watcher.patched(before.metadata.uid, asked.body);
-      else if (reply.code !== 404) reached(stage, `write to a former life refused by ${server.uidRefusal}`);
+      else if (reply.code !== 404) reached(stage, `write to a former life refused by ${server.resources.uidRefusal}`);
     }
     note(stage, `${kind} answered ${reply.code}`);
     return reply;

@@ -145,7 +145,7 @@ const ACTIONS: readonly (readonly [number, Action])[] = [...POD_ACTIONS, ...KERN
 function shelfOf(seed: number, random: SeededRandom): QuickShelf | ObjectShelf {
   if (seed % API_EVERY !== 1) return new QuickShelf();
   const shelf = new ObjectShelf(random.chance(0.5) ? random.between(-HOUR, HOUR) : 0);
-  shelf.server.uidRefusal = random.pick([409, 422]);
+  shelf.server.resources.uidRefusal = random.pick([409, 422]);
   return shelf;
 }
 

@@ -189,7 +189,7 @@ function reserverOf(life: AgentLife): Reserver {
 
 function publisherOf(life: AgentLife): Publisher {
   const { watcher } = life.stage;
-  const { publisher } = life.link;
+  const { link } = life;
   return {
     publish: (pod, result) =>
       life.sync(
@@ -197,13 +197,13 @@ function publisherOf(life: AgentLife): Publisher {
         `${pod.uid.slice(-3)} ${JSON.stringify(result.annotations)} ${result.condition?.reason}`,
         () => {
           watcher.published(life, pod, result);
-          publisher.publish(pod, result);
+          link.publisher.publish(pod, result);
         },
       ),
     event: (pod, event) =>
-      life.sync('publisher.event', `${pod.uid.slice(-3)} ${event.reason}`, () => publisher.event(pod, event)),
+      life.sync('publisher.event', `${pod.uid.slice(-3)} ${event.reason}`, () => link.publisher.event(pod, event)),
     forget: (pod) => {
-      if (life.alive) publisher.forget(pod);
+      if (life.alive) link.publisher.forget(pod);
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import type { Flow } from '../../daemon/core/flow.ts';
 import type { Mapping, Pod, PodResult, Reservation } from '../../daemon/core/vocabulary.ts';
-import type { AskedBody } from '../../daemon/kube/api/apiserver.double.ts';
+import type { AskedBody } from '../../daemon/kube/api/resources.double.ts';
 import type { ReserveOutcome } from '../../daemon/reconcile/ports.ts';
 import type { Element, ElementChange } from '../../rules/element.ts';
 import type { AgentLife } from './agentlife.ts';

@@ -4,7 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Pod, PodResult } from '../../daemon/core/vocabulary.ts';
-import type { AskedBody } from '../../daemon/kube/api/apiserver.double.ts';
+import type { AskedBody } from '../../daemon/kube/api/resources.double.ts';
 import { mayWrite } from '../../daemon/kube/apipod.ts';
 import type { Stage } from './stage.ts';
 import { Violation } from './violation.ts';
@@ -18,7 +18,7 @@ export class WriteCheck {
   readonly #stage: Stage;
   /** By uid: what the running agent means. */
   readonly #meant = new Map<string, PodResult>();
-  /** Every annotation that any agent ever meant for a pod, as `uid key=value`. */
+  /** Every annotation and condition that any agent ever meant for a pod, as `uid key=value`. */
   readonly #everMeant = new Set<string>();
   #allowed = BURST;
   #at = 0;
@@ -36,6 +36,7 @@ export class WriteCheck {
   published({ uid }: Pod, result: PodResult): void {
     this.#meant.set(uid, result);
     for (const [key, value] of Object.entries(result.annotations)) this.#everMeant.add(`${uid} ${key}=${value}`);
+    this.#everMeant.add(`${uid} ${result.condition?.message}`);
   }
 
   /** A write leaves the running agent. */
@@ -51,7 +52,11 @@ export class WriteCheck {
   }
 
   /** The pod with this uid was written to. */
-  patched(uid: string, { metadata }: AskedBody): void {
+  patched(uid: string, { metadata, status }: AskedBody): void {
+    for (const { message } of status?.conditions ?? []) {
+      if (message === undefined || this.#everMeant.has(`${uid} ${message}`)) continue;
+      throw new Violation('I1', `${uid} was told "${message}", which was meant for another`);
+    }
     for (const [key, value] of Object.entries(metadata.annotations ?? {})) {
       if (value === null || this.#everMeant.has(`${uid} ${key}=${value}`)) continue;
       throw new Violation('I1', `${uid} was given ${key}=${value}, which was meant for another`);

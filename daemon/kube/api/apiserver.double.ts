@@ -2,7 +2,7 @@
  * An API server in memory, as far as the agent uses one: pods are listed, watched, read and patched, Events are created and
  * patched, each answered as the real one does. It has no clock and no connections: who carries the requests is the caller's matter.
  */
-import { type Asked, Resources, refusal } from './resources.double.ts';
+import { type Asked, type Reply, Resources, refusal } from './resources.double.ts';
 import { type Change, Store } from './store.double.ts';
 
 /** What goes wrong with a request. `replyLost`: it is done all the same. */
@@ -27,6 +27,10 @@ export class ApiServerDouble {
   readonly store = new Store();
   readonly resources = new Resources(this.store);
   readonly #watchers = new Set<(line: WatchLine) => void>();
+
+  answer(asked: Asked): Reply {
+    return this.resources.answer(asked);
+  }
 
   /**
    * Says what changed since the revision that is asked for, and from then on whatever changes, until the returned function is

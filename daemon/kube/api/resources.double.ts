@@ -19,7 +19,7 @@ export interface AskedBody {
     readonly name?: string;
     readonly annotations?: Readonly<Record<string, string | null>>;
   };
-  readonly status?: object;
+  readonly status?: { readonly conditions: readonly { readonly message?: string }[] };
   readonly gracePeriodSeconds?: number;
 }
 

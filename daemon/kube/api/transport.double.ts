@@ -2,14 +2,8 @@
  * Connections in memory to a double of the API server, with the faults of a network: an answer that is lost, never comes, or is
  * no answer of an API server; a watch that breaks, ends, says nonsense or has gone silent. Time is the caller's.
  */
-import {
-  type ApiServerDouble,
-  type Asked,
-  type AskedBody,
-  type Fault,
-  type Reply,
-  refusal,
-} from './apiserver.double.ts';
+import type { ApiServerDouble, Fault } from './apiserver.double.ts';
+import { type Asked, type AskedBody, type Reply, refusal } from './resources.double.ts';
 import type { Transport, WireAnswer, WireRequest } from './transport.ts';
 import { WatchDouble } from './watch.double.ts';
 

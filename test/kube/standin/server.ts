@@ -118,7 +118,7 @@ export class StandIn implements TestServer {
     const forbidden = authorize(asked);
     if (forbidden !== undefined) return send(response, forbidden);
     if (kindOf(asked) === 'watch') return this.#watch(asked, response);
-    const reply = this.api.resources.answer(asked);
+    const reply = this.api.answer(asked);
     if (fault?.kind === 'replyLost') return void response.destroy();
     return send(response, reply);
   }

@@ -6,6 +6,7 @@ import { POD_VARIANTS } from './pods.ts';
 import { RULE_VARIANTS } from './rules.ts';
 import { TELLING_VARIANTS } from './telling.ts';
 import type { Variant } from './variant.ts';
+import { WIRE_VARIANTS } from './wire.ts';
 
 export const VARIANTS: readonly Variant[] = [
   ...RULE_VARIANTS,
@@ -14,4 +15,5 @@ export const VARIANTS: readonly Variant[] = [
   ...NUMBER_VARIANTS,
   ...POD_VARIANTS,
   ...TELLING_VARIANTS,
+  ...WIRE_VARIANTS,
 ];
