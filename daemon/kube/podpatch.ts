@@ -7,7 +7,7 @@
  * always written theirs so). It is half of the writes, readers see both at once, and the right to patch pods, with it their
  * images, is not needed.
  */
-import { CONDITION } from '../core/annotation.ts';
+import { CONDITION, GALAXY } from '../core/annotation.ts';
 import type { PodRef, PodResult } from '../core/vocabulary.ts';
 import type { ApiRequest } from './api/client.ts';
 import { isOwned, mayWrite, type Standing, type StandingCondition } from './apipod.ts';
@@ -17,6 +17,8 @@ export type Part = 'annotations' | 'condition';
 export interface Patch {
   readonly parts: readonly Part[];
   readonly request: ApiRequest;
+  /** It is refused (409) when anybody changed the pod since the revision that is known. */
+  readonly locked: boolean;
 }
 
 /** What the API server does not take. */
@@ -52,15 +54,17 @@ export function nextPatch(
     .filter((part) => !refusals.parts.has(part) && { annotations, condition }[part] !== undefined)
     .slice(0, refusals.together ? 1 : order.length);
   if (parts.length === 0) return undefined;
+  const lock = parts.includes('annotations') ? lockOf(stands, annotations ?? {}) : {};
   return {
     parts,
+    locked: lock.resourceVersion !== undefined,
     request: {
       method: 'PATCH',
       path: `${pathOf(pod)}/status`,
       // A merge patch would replace the list of conditions, and with it kubelet's; this one merges it by `type`.
       type: 'application/strategic-merge-patch+json',
       body: {
-        metadata: { uid: pod.uid, ...(parts.includes('annotations') ? { annotations } : {}) },
+        metadata: { uid: pod.uid, ...lock, ...(parts.includes('annotations') ? { annotations } : {}) },
         ...(parts.includes('condition') ? { status: { conditions: [condition] } } : {}),
       },
     },
@@ -96,6 +100,14 @@ function annotationChanges(stands: Standing, wanted: PodResult): Readonly<Record
     if (isOwned(key) && !Object.hasOwn(wanted.annotations, key)) changes[key] = null;
   }
   return Object.keys(changes).length === 0 ? undefined : changes;
+}
+
+/**
+ * The Galaxy key is its user's request: one that was taken away meanwhile must not come back with the result, so that it is
+ * written to the revision on which it was seen and to no other.
+ */
+function lockOf({ revision }: Standing, changes: object): { readonly resourceVersion?: string } {
+  return revision !== '' && Object.hasOwn(changes, GALAXY) ? { resourceVersion: revision } : {};
 }
 
 /** The entry of the patch; undefined: none. */

@@ -184,7 +184,7 @@ export class ApiPublisher implements Publisher {
     // Another uid is a conflict or an invalid change of an immutable field, as the version of the API server has it.
     if (isConflict(error) || isInvalid(error)) {
       slot.state = 'running';
-      if (await this.#isGone(slot.pod)) return this.#drop(slot);
+      if (await this.#isGone(slot)) return this.#drop(slot);
       slot.state = 'idle';
       if (!this.#lives(slot)) return;
     }
@@ -196,7 +196,7 @@ export class ApiPublisher implements Publisher {
       this.#enqueue(slot);
       return;
     }
-    report('it is tried again');
+    if (!patch.locked || !isConflict(error)) report('it is tried again');
     slot.failures++;
     this.#wait(slot, Math.max(retryAfterOf(error), backoff(BACKOFF, slot.failures, this.#options.random)));
   }
@@ -212,11 +212,13 @@ export class ApiPublisher implements Publisher {
     });
   }
 
-  /** Rejects never: what cannot be known is not so. */
-  async #isGone(pod: PodRef): Promise<boolean> {
+  /** Sees what stands on the pod when it is not gone. Rejects never: what cannot be known is not so. */
+  async #isGone(slot: PodSlot): Promise<boolean> {
     try {
-      const object = await this.#options.client.send({ method: 'GET', path: pathOf(pod) });
-      return fieldsOf(fieldsOf(object).metadata).uid !== pod.uid;
+      const object = await this.#options.client.send({ method: 'GET', path: pathOf(slot.pod) });
+      if (fieldsOf(fieldsOf(object).metadata).uid !== slot.pod.uid) return true;
+      slot.see(standingOf(decodeApiPod(object)));
+      return false;
     } catch (error) {
       return isNotFound(error);
     }

@@ -231,6 +231,20 @@ test('I2: what takes an announcement back does not wait, however soon another fo
   t.is(at.pod().metadata.annotations['berth.dev/mappings'], undefined);
 });
 
+test('a Galaxy key that its user takes away while its result is on its way does not come back', async (t) => {
+  await using at = await Scene.start();
+  const result = { ...MAPPED, annotations: { ...MAPPED.annotations, 'tkestack.io/portmapping': '[2]' } };
+  let left = 1;
+  at.server.fault = ({ method }) => {
+    if (method === 'PATCH' && left-- > 0) at.put();
+    return undefined;
+  };
+  at.publisher.publish(at.put({ annotations: { 'berth.dev/ports': '', 'tkestack.io/portmapping': '' } }), result);
+  await at.run(() => at.condition() !== undefined);
+  t.deepEqual(at.pod().metadata.annotations, { 'berth.dev/ports': '', ...MAPPED.annotations });
+  t.deepEqual(at.errors, [], 'that somebody else wrote is no failure');
+});
+
 test('the newest result replaces what was still to be written', async (t) => {
   await using at = await Scene.start();
   const pod = at.put();

@@ -3,8 +3,8 @@
  * server. All of them belong to what is judged: the view notes what came over the wire, not what they made of it.
  */
 import type { Pod } from '../../daemon/core/vocabulary.ts';
-import type { Asked, Reply } from '../../daemon/kube/api/resources.double.ts';
 import { type Api, ApiClient } from '../../daemon/kube/api/client.ts';
+import type { Asked, Reply } from '../../daemon/kube/api/resources.double.ts';
 import { TransportDouble } from '../../daemon/kube/api/transport.double.ts';
 import { ApiPublisher } from '../../daemon/kube/publisher.ts';
 import { Reflector } from '../../daemon/kube/reflector.ts';

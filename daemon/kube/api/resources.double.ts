@@ -16,6 +16,7 @@ export interface Asked {
 export interface AskedBody {
   readonly metadata: {
     readonly uid?: string;
+    readonly resourceVersion?: string;
     readonly name?: string;
     readonly annotations?: Readonly<Record<string, string | null>>;
   };
@@ -156,12 +157,14 @@ export class Resources {
   #patch(key: string, patch: AskedBody, type: string, sub: boolean): Reply {
     const pod = this.#store.pods.get(key);
     if (pod === undefined) return refusal(404, 'NotFound', `pods ${key} not found`);
-    const uid = patch.metadata?.uid;
+    const { uid, resourceVersion = pod.metadata.resourceVersion } = patch.metadata ?? {};
     if (uid !== undefined && uid !== pod.metadata.uid) {
       return this.uidRefusal === 409
         ? refusal(409, 'Conflict', `the UID in the precondition is ${uid}`)
         : refusal(422, 'Invalid', `metadata.uid: Invalid value: "${uid}": field is immutable`);
     }
+    if (resourceVersion !== pod.metadata.resourceVersion)
+      return refusal(409, 'Conflict', 'the object has been modified');
     const merged = (type.startsWith('application/strategic') ? strategicPatch : mergePatch)(pod, patch) as StoredPod;
     // Through its status a pod's metadata can be changed too, and its spec cannot; without it all but the status.
     const changed = sub ? { ...merged, spec: pod.spec } : { ...merged, status: pod.status };
