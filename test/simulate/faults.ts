@@ -35,6 +35,7 @@ const API = [
   'reply to a result write lost',
   'API server away',
   'API server away for an hour',
+  'API server back after an hour',
   'clock of the API server is another',
   'token refused',
   'watch refused',

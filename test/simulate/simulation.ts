@@ -115,6 +115,7 @@ class Run {
       action(this.#director);
       await drain();
     }
+    await this.#sitOut();
     note(this.#stage, '== calm');
     calm(this.#director);
     calmApi(this.#director);
@@ -122,6 +123,14 @@ class Run {
     await this.#until(time.now + CALM_MS + more);
     if (this.#judged && watcher.violation === undefined) checkEnding(this.#stage, this.#director.life);
     this.#director.life?.kill('at the end');
+  }
+
+  /** An API server that is away for an hour comes back in some runs before everything else does. */
+  async #sitOut(): Promise<void> {
+    const { weather, time, random } = this.#stage;
+    if (weather.apiDownUntil - time.now < HOUR / 2 || !random.chance(0.2)) return;
+    await this.#until(weather.apiDownUntil + random.between(0, 60_000));
+    reached(this.#stage, 'API server back after an hour');
   }
 
   async #until(end: number): Promise<void> {
