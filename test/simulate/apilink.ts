@@ -4,14 +4,13 @@
  */
 import type { Pod } from '../../daemon/core/vocabulary.ts';
 import { type Api, ApiClient } from '../../daemon/kube/api/client.ts';
-import type { Asked, Reply } from '../../daemon/kube/api/resources.double.ts';
-import { TransportDouble } from '../../daemon/kube/api/transport.double.ts';
+import type { TransportDouble } from '../../daemon/kube/api/transport.double.ts';
 import { ApiPublisher } from '../../daemon/kube/publisher.ts';
 import { Reflector } from '../../daemon/kube/reflector.ts';
 import type { PodSource, Publisher } from '../../daemon/reconcile/ports.ts';
 import type { AgentLife } from './agentlife.ts';
 import { answeredList, asking } from './answers.ts';
-import { faultOf, kindOf } from './apifaults.ts';
+import { wireOf } from './apiwire.ts';
 import type { Link } from './link.ts';
 import { NODE, type ObjectShelf } from './objectshelf.ts';
 import { note, reached } from './stage.ts';
@@ -26,19 +25,17 @@ export class ApiLink implements Link {
   readonly transport: TransportDouble;
   source: PodSource;
   readonly #life: AgentLife;
-  readonly #shelf: ObjectShelf;
   readonly #api: Api;
   #publisher: ApiPublisher;
 
   constructor(life: AgentLife, shelf: ObjectShelf) {
     const { stage } = life;
     this.#life = life;
-    this.#shelf = shelf;
     this.view = new View(
       () => stage.time.now,
       (uid) => stage.watcher.numbers.gone(uid),
     );
-    this.transport = this.#connect();
+    this.transport = wireOf(life, shelf, this.view);
     const credentials = {
       server: SERVER,
       grant: async () => ({ headers: { authorization: 'Bearer simulated' }, tls: {} }),
@@ -141,73 +138,5 @@ export class ApiLink implements Link {
   #own() {
     const { clock, random } = this.#life;
     return { clock, random: () => random.next() };
-  }
-
-  #connect(): TransportDouble {
-    const life = this.#life;
-    const { stage } = life;
-    const { random, time } = stage;
-    const { server } = this.#shelf;
-    return new TransportDouble({
-      server: { answer: (asked) => this.#answer(asked), watch: (query, say) => server.watch(query, say) },
-      journey: (asked) => {
-        note(stage, `${kindOf(asked)} ${asked.path} ${JSON.stringify(asked.body)}`);
-        if (asked.method !== 'GET') stage.watcher.writing(life);
-        const fault = faultOf(stage, asked);
-        const slow = asked.method === 'GET' && stage.weather.rough && random.chance(0.02);
-        if (slow) reached(stage, 'get slow');
-        return {
-          there: random.between(0.3, 15),
-          back: slow ? random.between(2_000, 14_000) : random.between(0.2, 15),
-          fault,
-        };
-      },
-      lag: () => (random.chance(0.8) ? random.between(0, 5) : random.between(5, 60)),
-      arrive: (ms, run) => void time.after(ms, run),
-      deliver: (ms, run) => life.after(ms, run),
-      onLine: (line) => this.#heard(line as { readonly type: string; readonly object: object }),
-    });
-  }
-
-  /** The server does what it is asked, whoever asked lives or not. */
-  #answer(asked: Asked): Reply {
-    const { stage } = this.#life;
-    const { server } = this.#shelf;
-    if (asked.method !== 'GET' && !this.#life.alive) reached(stage, 'write of a dead agent arrives');
-    const before = server.store.pods.get(
-      asked.path
-        .split('/')
-        .slice(4)
-        .filter((part) => part !== 'pods' && part !== 'status')
-        .join('/'),
-    );
-    const reply = server.answer(asked);
-    const kind = kindOf(asked);
-    if (
-      kind === 'list' &&
-      server.resources.oldList !== undefined &&
-      reply.code === 200 &&
-      asked.query.resourceVersion !== undefined
-    )
-      reached(stage, 'list from a cache that is behind');
-    if (reply.code === 504) reached(stage, 'cache is behind the revision that is asked for');
-    if (kind === 'patch' || kind === 'status') {
-      if (reply.code === 200 && before !== undefined) stage.watcher.patched(before.metadata.uid, asked.body);
-      else if (reply.code !== 404) reached(stage, `write to a former life refused by ${server.resources.uidRefusal}`);
-    }
-    note(stage, `${kind} answered ${reply.code}`);
-    return reply;
-  }
-
-  #heard({ type, object }: { readonly type: string; readonly object: object }): void {
-    const { stage } = this.#life;
-    if (type === 'BOOKMARK') reached(stage, 'bookmark only');
-    else if (type === 'ERROR') reached(stage, 'revision expired');
-    else {
-      const pod = this.#shelf.decoded(object);
-      note(stage, `${type} ${pod.uid.slice(-3)} ${pod.revision}`);
-      if (type === 'DELETED') this.view.delete(pod.uid);
-      else this.view.set(pod);
-    }
   }
 }

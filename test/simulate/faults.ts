@@ -59,6 +59,7 @@ const API = [
   '5xx on a patch',
   'write to a former life refused by 409',
   'write to a former life refused by 422',
+  'pod changed under a locked patch',
   'write of a dead agent arrives',
   'Event forbidden',
   'Event not written',

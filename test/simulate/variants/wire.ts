@@ -82,7 +82,7 @@ export const WIRE_VARIANTS: readonly Variant[] = [
     make: () => through((api) => ({ stream: (request) => api.stream(request, Number.MAX_SAFE_INTEGER) })),
   },
   {
-    bug: 'a write that is answered by a 5xx is given up',
+    bug: 'a write that fails is given up, as by a 5xx or by a reply that is lost',
     whose: 'controllers that log the error and go on',
     breaks: ['I9', 'I7', 'I2'],
     make: () =>
@@ -90,7 +90,8 @@ export const WIRE_VARIANTS: readonly Variant[] = [
         try {
           return await api.send(request);
         } catch (error) {
-          if (statusOf(error) < 500) throw error;
+          const status = statusOf(error);
+          if (status > 0 && status < 429) throw error;
           const stands = await api.send({ method: 'GET', path: request.path.replace(/\/status$/, '') });
           const patch = request.path.endsWith('/status') ? strategicPatch : mergePatch;
           return patch(stands, request.body);
