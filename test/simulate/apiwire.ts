@@ -1,5 +1,6 @@
 /** The connections of one agent to the double of the API server: what is sent is judged, and what is told noted in the view. */
-import type { ApiServerDouble, Asked, Reply } from '../../daemon/kube/api/apiserver.double.ts';
+import type { ApiServerDouble } from '../../daemon/kube/api/apiserver.double.ts';
+import type { Asked, Reply } from '../../daemon/kube/api/resources.double.ts';
 import { type Journey, TransportDouble } from '../../daemon/kube/api/transport.double.ts';
 import type { AgentLife } from './agentlife.ts';
 import { faultOf, kindOf } from './apifaults.ts';
