@@ -39,18 +39,38 @@ test('every kustomization lists every file beside it', (t) => {
   t.deepEqual(whole, { ...part, resources: part.resources.map((name: string) => `base/${name}`) });
 });
 
-test('the arguments and variables of the DaemonSet are options of the agent', (t) => {
-  const [command, ...given] = agent.args;
-  t.is(command, 'agent');
+/** What the agent makes of these arguments, in the environment that the DaemonSet gives it. */
+function optionsWith([command, ...given]: readonly string[]) {
   const files = { '--pools-file=/etc/berth/pools.yaml': '--pool=default=20000-29999' };
-  const argv = given.map((argument: string) => files[argument as keyof typeof files] ?? argument);
-  // Where pods come from is not what this is about.
-  const others = argv.map((argument: string) => argument.replace(/^--pods=.*/, '--pods=dir:/pods'));
+  const argv = given.map((argument) => files[argument as keyof typeof files] ?? argument);
   const env = Object.fromEntries(agent.env.map(({ name }: Thing) => [name, 'node-7']));
-  const result = readAgentOptions({ argv: others, env }, 'host');
-  t.is(result.kind === 'run' && result.options.nodeName, 'node-7');
-  t.is(result.kind === 'run' && result.options.procSys, '/host/proc/sys');
+  const result = readAgentOptions({ argv, env }, 'host');
+  return command === 'agent' && result.kind === 'run' ? result.options : undefined;
+}
+
+test('the arguments and variables of the DaemonSet are options of the agent', (t) => {
+  const options = optionsWith(agent.args);
+  t.is(options?.nodeName, 'node-7');
+  t.is(options?.procSys, '/host/proc/sys');
+  t.false(options?.staticHostPorts);
 });
+
+test('the component for static hostPorts adds the option and the capability, and nothing else', (t) => {
+  const patch: readonly Thing[] = parse(read('components/static-host-ports/patch.yaml'));
+  const added = patch.map(({ op, path, value }) => ({ op, value, to: targetOf(path) }));
+  t.deepEqual(added, [
+    { op: 'add', value: '--static-host-ports', to: agent.args },
+    { op: 'add', value: 'NET_BIND_SERVICE', to: agent.securityContext.capabilities.add },
+  ]);
+  t.true(optionsWith([...agent.args, added[0]?.value])?.staticHostPorts);
+});
+
+/** The list of the DaemonSet to whose end a JSON pointer leads. */
+function targetOf(pointer: string): Thing {
+  const [, ...steps] = pointer.split('/');
+  if (steps.pop() !== '-') throw new Error(`${pointer} is not the end of a list`);
+  return steps.reduce((object, step) => object[step], one('DaemonSet'));
+}
 
 test('what the agent is told to use is mounted, and nothing else of the node', (t) => {
   const hostPaths = podSpec.volumes
