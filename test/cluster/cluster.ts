@@ -139,6 +139,23 @@ export async function mappingsOf(
   });
 }
 
+/** Makes a pod that asks for all its ports. Gives the mapping of its port web when it is Ready and announces both. */
+export async function mappedPod(namespace: string, name: string, node: string): Promise<Mapping> {
+  await apply([serverPod(namespace, name, { annotations: { 'berth.dev/ports': '' }, node })]);
+  await kubectl('wait', '--for=condition=Ready', `pod/${name}`, '-n', namespace, '--timeout=60s');
+  return webOf(namespace, name);
+}
+
+/** The mapping of the pod's port web, when it announces that one and play. */
+export async function webOf(namespace: string, pod: string): Promise<Mapping> {
+  return (await mappingsOf(namespace, pod, ['web', 'play'])).get('web') as Mapping;
+}
+
+/** The text of the pod's annotation berth.dev/mappings: the numbers, the addresses and whose they are. */
+export async function announcementOf(namespace: string, pod: string): Promise<string | undefined> {
+  return (await get('pod', pod, '-n', namespace)).metadata.annotations['berth.dev/mappings'];
+}
+
 /** For the log of a test that failed: what a person would look at first. */
 export async function logState(t: ExecutionContext): Promise<void> {
   const looks = [

@@ -1,25 +1,23 @@
 /** deploy/ in a real cluster: what the API server, the kubelet and the container runtime make of it. */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import test from 'ava';
 import { VERSION } from '../../daemon/version.ts';
-import { apply, get, kubectl, logState, makeNamespace, serverPod, until } from './cluster.ts';
-import { agentOn, installForDirectory, NAMESPACE, uninstall } from './install.ts';
-import { addressOf, askByUdp, CLIENT, fetchOutside, HAS_NODES, inNode, pathInVar } from './lab.ts';
+import { apply, get, kubectl, makeNamespace, serverPod, until } from './cluster.ts';
+import { agentOn, install, NAMESPACE, objectsOf, removeAgents, uninstall, withPools } from './install.ts';
+import { addressOf, askByUdp, CLIENT, fetchOutside, inNode, KUBECTL } from './lab.ts';
+import { logFailures, story } from './story.ts';
 
 const NODE = 'node-1';
 const POD = 'arena';
-const onNodes = HAS_NODES ? test : test.skip;
+const DEFAULT = { name: 'default', ranges: '20000-29999' };
 
-test.afterEach.always(async (t) => {
-  if (!t.passed) await logState(t);
-});
-test.after.always(async () => {
-  await uninstall();
-  if (HAS_NODES) rmSync(pathInVar(NODE, 'lib/berth-pods'), { recursive: true, force: true });
-});
+logFailures();
+test.after.always(() => uninstall());
 
-onNodes('a pod is reached from its node', async (t) => {
+story('a pod is reached from its node', async (t) => {
   await using namespace = await makeNamespace('reach');
   await apply([serverPod(namespace.name, POD, { node: NODE })]);
   await kubectl('wait', '--for=condition=Ready', `pod/${POD}`, '-n', namespace.name, '--timeout=60s');
@@ -38,12 +36,29 @@ test('the API server accepts every object of deploy/, and changes none of them t
   t.is(lines.length, 7);
 });
 
-onNodes('the agent starts with NET_ADMIN and nothing else, on a root that it cannot write', async (t) => {
-  await installForDirectory('/var/lib/berth-pods', [
-    { name: 'default', ranges: '20000-29999' },
-    // Ephemeral ports, which have to be reserved with the kernel.
-    { name: 'media', ranges: '40000-40099' },
-  ]);
+/** kubectl before 1.21 knows no components. */
+const kustomizes = clientMinor() >= 21 ? test : test.skip;
+
+kustomizes(
+  'with the component static-host-ports the agent has the option and the capability, and is else the same',
+  async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), 'berth-kustomize-'));
+    t.teardown(() => rmSync(directory, { recursive: true }));
+    const deploy = relative(directory, join(import.meta.dirname, '../../deploy'));
+    const parts = { resources: [deploy], components: [`${deploy}/components/static-host-ports`] };
+    writeFileSync(join(directory, 'kustomization.yaml'), JSON.stringify(parts));
+    const [plain = [], changed = []] = await Promise.all(['deploy/', directory].map(objectsOf));
+    const { args, securityContext } = plain.find(({ kind }) => kind === 'DaemonSet').spec.template.spec.containers[0];
+    args.push('--static-host-ports');
+    securityContext.capabilities.add.push('NET_BIND_SERVICE');
+    t.deepEqual(changed, plain);
+  },
+);
+
+story('the agent starts with NET_ADMIN and nothing else, on a root that it cannot write', async (t) => {
+  await removeAgents();
+  // Those of the second pool are ephemeral ports, which have to be reserved with the kernel.
+  await install(withPools([DEFAULT, { name: 'media', ranges: '40000-40099' }]));
   const { metadata, status } = await agentOn(NODE);
   t.is(status.containerStatuses[0].restartCount, 0);
   const self = (await inAgent(metadata.name, 'readFileSync("/proc/self/status", "utf8")')) as string;
@@ -60,13 +75,10 @@ onNodes('the agent starts with NET_ADMIN and nothing else, on a root that it can
   t.is((await kubectl('exec', '-n', NAMESPACE, metadata.name, '--', 'berth', '--version')).trim(), VERSION);
 });
 
-onNodes('with these privileges it maps a pod, holds the number, and protects the pool', async (t) => {
+story('with these privileges it maps a pod, holds the number, and protects the pool', async (t) => {
   await using namespace = await makeNamespace('privileges');
   await apply([serverPod(namespace.name, POD, { node: NODE, annotations: { 'berth.dev/ports': '' } })]);
   await kubectl('wait', '--for=condition=Ready', `pod/${POD}`, '-n', namespace.name, '--timeout=60s');
-  const pod = await get('pod', POD, '-n', namespace.name);
-  writeManifest(pod);
-
   const agent = (await agentOn(NODE)).metadata.name;
   const ports = await until('both ports are listed', 30, async () => {
     const { mappings } = JSON.parse(await kubectl('exec', '-n', NAMESPACE, agent, '--', 'berth', 'list', '-o', 'json'));
@@ -81,21 +93,14 @@ onNodes('with these privileges it maps a pod, holds the number, and protects the
     ({ stderr }) => stderr,
   );
   t.regex(other, /Address already in use/);
-  t.is((await inNode(NODE, 'sysctl', '-n', 'net.ipv4.ip_local_reserved_ports')).trim(), '40000-40099');
+  await until('the pool of ephemeral ports is protected', 60, async () => {
+    return (await inNode(NODE, 'sysctl', '-n', 'net.ipv4.ip_local_reserved_ports')).trim() === '40000-40099';
+  });
 });
 
-onNodes('a change of the pools arrives without a restart', async (t) => {
+story('a change of the pools arrives without a restart', async (t) => {
   const { metadata } = await agentOn(NODE);
-  const pools = 'pools: [{ name: default, ranges: 20000-29999 }, { name: games, ranges: 7000-7099 }]';
-  await kubectl(
-    'patch',
-    'configmap',
-    'berth-pools',
-    '-n',
-    NAMESPACE,
-    '-p',
-    JSON.stringify({ data: { 'pools.yaml': pools } }),
-  );
+  await apply((await objectsOf('deploy/')).map(withPools([DEFAULT, { name: 'games', ranges: '7000-7099' }])));
   await until('the agent has the new pool', 120, async () => {
     const metrics = await inNode(NODE, 'curl', '-sS', 'http://127.0.0.1:9464/metrics');
     return metrics.includes('berth_pool_ports{pool="games"} 100');
@@ -104,6 +109,12 @@ onNodes('a change of the pools arrives without a restart', async (t) => {
   t.is(after.metadata.uid, metadata.uid);
   t.is(after.status.containerStatuses[0].restartCount, 0);
 });
+
+function clientMinor(): number {
+  const [file, ...before] = KUBECTL;
+  const said = execFileSync(file, [...before, 'version', '--client', '-o', 'json'], { encoding: 'utf8' });
+  return Number.parseInt(JSON.parse(said).clientVersion.minor, 10);
+}
 
 interface Listed {
   readonly name: string;
@@ -114,12 +125,4 @@ interface Listed {
 async function inAgent(name: string, expression: string): Promise<unknown> {
   const script = `const { readFileSync, writeFileSync } = require("node:fs"); console.log(JSON.stringify(${expression}))`;
   return JSON.parse(await kubectl('exec', '-n', NAMESPACE, name, '--', 'node', '-e', script));
-}
-
-/** Into the directory that the agent reads, by a rename. */
-function writeManifest(pod: { readonly metadata: { readonly uid: string } }): void {
-  const directory = pathInVar(NODE, 'lib/berth-pods');
-  mkdirSync(directory, { recursive: true });
-  writeFileSync(join(directory, '.new'), JSON.stringify(pod));
-  renameSync(join(directory, '.new'), join(directory, 'arena.yaml'));
 }

@@ -1,40 +1,27 @@
 /** Installing the agent, and the agents that then run. */
 import { parseAllDocuments, stringify } from 'yaml';
-import { readAgentOptions } from '../../daemon/ops/agentoptions.ts';
 import { apply, get, kubectl, type Thing, until } from './cluster.ts';
+import { HAS_NODES } from './lab.ts';
 
 export const NAMESPACE = 'berth-system';
-export const SERVICE_ACCOUNT = `system:serviceaccount:${NAMESPACE}:berth-agent`;
 
-/** Whether this build watches the API. */
-export const WATCHES_API = (() => {
-  try {
-    return readAgentOptions({ argv: ['--pods=kubernetes'], env: {} }, 'node').kind === 'run';
-  } catch {
-    return false;
-  }
-})();
+/** An object of deploy/ as a test wants it. */
+export type Amend = (object: Thing) => Thing;
 
 /** Applies deploy/ and waits until an agent is ready on every node. */
-export async function install(): Promise<readonly Thing[]> {
-  await apply('deploy/');
+export async function install(amend: Amend = (object) => object): Promise<readonly Thing[]> {
+  await apply((await objectsOf('deploy/')).map(amend));
   return untilReady();
 }
 
-/**
- * The same with pods from a directory of the node, and with the pools given: what of the agent does not need the API.
- * `directory` is a path on the node.
- */
-export async function installForDirectory(directory: string, pools: object): Promise<readonly Thing[]> {
-  const objects: Thing[] = parseAllDocuments(await kubectl('kustomize', 'deploy/')).map((document) => document.toJS());
-  const { spec } = objects.find(({ kind }) => kind === 'DaemonSet').spec.template;
-  const [agent] = spec.containers;
-  agent.args[agent.args.indexOf('--pods=kubernetes')] = '--pods=dir:/pods';
-  agent.volumeMounts.push({ name: 'directory', mountPath: '/pods' });
-  spec.volumes.push({ name: 'directory', hostPath: { path: directory, type: 'DirectoryOrCreate' } });
-  objects.find(({ kind }) => kind === 'ConfigMap').data['pools.yaml'] = stringify({ pools });
-  await apply(objects);
-  return untilReady();
+export async function objectsOf(kustomization: string): Promise<readonly Thing[]> {
+  return parseAllDocuments(await kubectl('kustomize', kustomization)).map((document) => document.toJS());
+}
+
+/** The ConfigMap with these pools. */
+export function withPools(pools: readonly object[]): Amend {
+  const data = { 'pools.yaml': stringify({ pools }) };
+  return (object) => (object.kind === 'ConfigMap' ? { ...object, data } : object);
 }
 
 /** The ready agents, one a node, none of them on its way out and none of an earlier template. */
@@ -60,8 +47,15 @@ export async function agentOn(node: string): Promise<Thing> {
   return found;
 }
 
+/** Deletes the DaemonSet, nothing else. Resolves when the last agent is gone from the API, for which a busy kubelet takes a minute. */
+export async function removeAgents(): Promise<void> {
+  await kubectl('delete', 'daemonset/berth-agent', '-n', NAMESPACE, '--wait=true', '--timeout=60s');
+  await until('the agents are gone', 180, async () => (await agents()).length === 0);
+}
+
+/** Leaves the lab as it is: it is taken down as a whole, and the next file has its agents at once. */
 export async function uninstall(): Promise<void> {
-  // Nothing there would ever finish the removal of a namespace.
-  if (process.env.KUBEBUILDER_ASSETS !== undefined) return;
+  // With KUBEBUILDER_ASSETS nothing would ever finish the removal of a namespace.
+  if (HAS_NODES || process.env.KUBEBUILDER_ASSETS !== undefined) return;
   await kubectl('delete', '-k', 'deploy/', '--ignore-not-found', '--wait=true', '--timeout=120s');
 }

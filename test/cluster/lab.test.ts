@@ -1,21 +1,9 @@
 /** The cluster itself: what the other tests do to it works without Berth. */
-import test from 'ava';
 import { apply, get, kubectl, makeNamespace, serverPod, until } from './cluster.ts';
-import {
-  addressOf,
-  askByUdp,
-  CLIENT,
-  fetchOutside,
-  HAS_NODES,
-  inNode,
-  Load,
-  reboot,
-  restart,
-  setPortmap,
-} from './lab.ts';
+import { addressOf, askByUdp, CLIENT, fetchOutside, inNode, Load, reboot, restart, setPortmap } from './lab.ts';
+import { story } from './story.ts';
 
 const NODE = 'node-1';
-const story = HAS_NODES ? test : test.skip;
 
 story(
   'the portmap plugin serves a hostPort to the client outside, who sees nothing of an outage of the API server',

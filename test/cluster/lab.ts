@@ -70,6 +70,15 @@ export async function askByUdp(address: string, port: number): Promise<string> {
   return (await execa('nsenter', [`--net=${CLIENT_NAMESPACE}`, ...socat], { input: 'hello\n', reject: false })).stdout;
 }
 
+/** Whether the client outside is refused at once: by a reset, not by silence. */
+export async function isRefused(address: string, port: number): Promise<boolean> {
+  const error = await fetchOutside(address, port).then(
+    () => undefined,
+    ({ stderr }: { readonly stderr: string }) => stderr,
+  );
+  return error !== undefined && /refused|Failed to connect|Couldn't connect/i.test(error);
+}
+
 export interface LoadReport {
   readonly answers: number;
   /** One text for each request that failed. */
