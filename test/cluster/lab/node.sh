@@ -7,7 +7,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"; . "$LAB/pki.sh"; . "$LAB/net.sh"
 node=$1 t=$(now) ns=$(node_ns "$1") home=$RUN/nodes/$1
 alive "$node" && die "$node runs already"
-mkdir -p "$home/var/lib/kubelet" "$home/cni" "$LOGS"
+mkdir -p "$home/var/lib/kubelet/manifests" "$home/cni" "$LOGS"
 ln -sfn /run "$home/var/run"; mkdir -p "$home/var/tmp" "$home/var/log"
 node_pki "$node"
 # kubelet sets these for the whole machine; down.sh puts them back.
@@ -85,6 +85,7 @@ tlsCertFile: $PKI/$node-server.crt
 tlsPrivateKeyFile: $PKI/$node-server.key
 resolvConf: $CONF/resolv.conf
 volumePluginDir: /var/lib/kubelet/volumeplugins
+staticPodPath: /var/lib/kubelet/manifests
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99

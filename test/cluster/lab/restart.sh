@@ -10,7 +10,8 @@ if alive "$1" && [[ $1 = node-* ]]; then
   child=$(pgrep -P "$(cut -d' ' -f1 "$PIDS/$1")") && kill "$child"
   for i in $(seq 100); do alive "$1" || break; sleep 0.1; done
 fi
-stop "$1"
+# kube-apiserver would wait for its watches to end.
+if [ "$1" = kube-apiserver ]; then stop "$1" KILL; else stop "$1"; fi
 sleep "${2:-0}"
 start "$1" "${command[@]}"
 if [ "$1" = kube-apiserver ]; then wait_for 60 "kube-apiserver is ready" kc get --raw /readyz; fi
