@@ -6,7 +6,9 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 VERSION='1.20.5+really1.20.2'
 SHA256=b83c0780efb182d928dc63d46488a847f161f04e40a94b96bf5247dd671ecdfc
-export GOPATH=$CACHE/gopath GOCACHE=$CACHE/gocache GO111MODULE=off CGO_ENABLED=0 GOFLAGS=   # Go >= 1.16 rejects this go.mod: GOPATH mode
+export GOPATH=$CACHE/gopath GOCACHE=$CACHE/gocache GO111MODULE=off CGO_ENABLED=0   # Go >= 1.16 rejects this go.mod: GOPATH mode
+# Time, not memory: the compiler collects its garbage seldom, and writes nothing for a debugger.
+export GOGC=400 GOFLAGS=-gcflags=all=-dwarf=false
 TREE=$GOPATH/src/k8s.io/kubernetes
 programs=("$@"); [ $# -gt 0 ] || programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
 
@@ -57,7 +59,8 @@ for package in component-base/version client-go/pkg/version; do
   at=k8s.io/kubernetes/vendor/k8s.io/$package
   flags="$flags -X $at.gitVersion=v1.20.2 -X $at.gitMajor=1 -X $at.gitMinor=20 -X $at.gitTreeState=archive -X $at.buildDate=2021-01-13T00:00:00Z"
 done
-for p in "${missing[@]}"; do step "build $p" go build -ldflags "$flags" -o "$BIN/$p" "./cmd/$p"; done
+# Upstream's own tags for a build without clouds and without Docker: 40 % less source.
+step "build ${missing[*]}" go build -tags 'providerless dockerless' -ldflags "$flags" -o "$BIN/" "${missing[@]/#/./cmd/}"
 cd /
 # The sources and the build cache are two gigabytes that nobody needs again.
 all=1; for p in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy; do [ -x "$BIN/$p" ] || all=; done
