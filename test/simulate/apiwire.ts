@@ -46,12 +46,14 @@ function answer({ stage, alive }: AgentLife, server: ApiServerDouble, asked: Ask
   const kind = kindOf(asked);
   const reply = server.answer(asked);
   const cached = kind === 'list' && asked.query.resourceVersion !== undefined;
-  if (cached && server.resources.oldList !== undefined && reply.code === 200) reached(stage, 'list from a cache that is behind');
+  if (cached && server.resources.oldList !== undefined && reply.code === 200)
+    reached(stage, 'list from a cache that is behind');
   if (reply.code === 504) reached(stage, 'cache is behind the revision that is asked for');
   if ((kind === 'patch' || kind === 'status') && before !== undefined) {
     const { uid } = before.metadata;
     if (reply.code === 200) stage.watcher.patched(uid, asked.body);
-    else if (asked.body.metadata.uid !== uid) reached(stage, `write to a former life refused by ${server.resources.uidRefusal}`);
+    else if (asked.body.metadata.uid !== uid)
+      reached(stage, `write to a former life refused by ${server.resources.uidRefusal}`);
     else if (reply.code === 409) reached(stage, 'pod changed under a locked patch');
   }
   note(stage, `${kind} answered ${reply.code}`);

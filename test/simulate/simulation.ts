@@ -48,7 +48,7 @@ const CALM_MS = 180_000;
 const TICK_MS = 1_000;
 const HOUR = 3_600_000;
 /** In one run of so many the agents talk to an API server. */
-const API_EVERY = 2;
+const API_EVERY = 4;
 /** A run has some hundred events; an agent that never comes to rest has any number. */
 const MAX_EVENTS = 20_000;
 
@@ -72,7 +72,7 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
   const director = new Director(stage, seed, options.wrap);
   const run = new Run(stage, director, options.judged);
   try {
-    await run.play(random.integer(12, 32));
+    await run.play(random.integer(8, 20));
   } catch (error) {
     if (!(error instanceof Violation)) throw error;
     stage.watcher.violation ??= error;
@@ -150,7 +150,7 @@ class Run {
 
 const ACTIONS: readonly (readonly [number, Action])[] = [...POD_ACTIONS, ...KERNEL_ACTIONS, ...NODE_ACTIONS];
 
-/** Every second run has an API server, and every other of those one whose clock is not that of the node. */
+/** Every fourth run has an API server, and every other of those one whose clock is not that of the node. */
 function shelfOf(seed: number, random: SeededRandom): QuickShelf | ObjectShelf {
   if (seed % API_EVERY !== 1) return new QuickShelf();
   const shelf = new ObjectShelf(random.chance(0.5) ? random.between(-HOUR, HOUR) : 0);
@@ -169,7 +169,7 @@ function gap({ random }: Stage): number {
   ] as const)();
 }
 
-/** Everything that follows from the last event without time passing has happened. */
+/** Everything that follows from the last event without time passing has happened: Node runs this when no promise is left to settle. */
 function drain(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => process.nextTick(resolve));
 }
