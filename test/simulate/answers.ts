@@ -23,14 +23,25 @@ export function asking(stage: Stage, view: View, namespace: string, name: string
   };
 }
 
-/** The agent gets a list that is not from a cache: it looks there for pods whose rules it found. */
-export function answeredList(stage: Stage, view: View, pods: readonly Pod[]): void {
-  const listed = new Map(pods.map((pod) => [pod.uid, pod]));
-  const ruled = new Set(stage.node.ruleset.elements().map(({ comment }) => comment.split('/')[0]));
-  for (const uid of stage.api.known.keys()) {
-    const pod = listed.get(uid);
-    if (view.get(uid) !== undefined) continue;
-    if (pod === undefined) view.gone.add(uid);
-    else if (ruled.has(uid)) view.set(pod);
-  }
+/**
+ * A list that is not from a cache is asked for: the agent looks there for pods whose rules it found, and for which of several of
+ * one name lives. The returned function notes its answer, to be called when the agent gets it.
+ */
+export function askingList(stage: Stage, view: View): (pods: readonly Pod[]) => void {
+  const marks = new Map([...view.pods].map(({ uid }) => [uid, view.heard(uid)]));
+  const isUnchanged = (uid: string) => marks.get(uid) === view.heard(uid);
+  return (pods) => {
+    const listed = new Map(pods.map((pod) => [pod.uid, pod]));
+    const ruled = new Set(stage.node.ruleset.elements().map(({ comment }) => comment.split('/')[0]));
+    for (const uid of stage.api.known.keys()) {
+      const pod = listed.get(uid);
+      const known = view.get(uid);
+      if (known !== undefined) {
+        const uids = view.named(known.namespace, known.name);
+        // What was heard meanwhile is newer than the answer.
+        if (pod === undefined && uids.length > 1 && uids.every(isUnchanged)) view.delete(uid);
+      } else if (pod === undefined) view.gone.add(uid);
+      else if (ruled.has(uid) && !view.gone.has(uid)) view.set(pod);
+    }
+  };
 }

@@ -74,7 +74,7 @@ function standingFault(stage: Stage, kind: Kind, { body }: Asked): WireFault | u
   if (kind === 'event' && is(weather.eventsForbiddenUntil))
     return met('Event forbidden', answered(403, { reason: 'Forbidden' }));
   const uid = body.metadata?.uid;
-  if (kind === 'patch' && uid !== undefined && weather.unpatchable.has(uid))
+  if (patches && uid !== undefined && weather.unpatchable.has(uid))
     return met('patch refused as invalid', answered(422, { reason: 'Invalid' }));
   if (patches && is(weather.writesLostUntil)) return met('5xx on a patch', answered(500));
   return undefined;

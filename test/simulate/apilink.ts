@@ -9,7 +9,7 @@ import { ApiPublisher } from '../../daemon/kube/publisher.ts';
 import { Reflector } from '../../daemon/kube/reflector.ts';
 import type { PodSource, Publisher } from '../../daemon/reconcile/ports.ts';
 import type { AgentLife } from './agentlife.ts';
-import { answeredList, asking } from './answers.ts';
+import { asking, askingList } from './answers.ts';
 import { wireOf } from './apiwire.ts';
 import type { Link } from './link.ts';
 import { NODE, type ObjectShelf } from './objectshelf.ts';
@@ -95,8 +95,9 @@ export class ApiLink implements Link {
         return pod;
       },
       list: async () => {
+        const answered = askingList(stage, this.view);
         const pods: readonly Pod[] = await life.call('source.list', '', 0, 0, () => reflector.list());
-        answeredList(stage, this.view, pods);
+        answered(pods);
         return pods;
       },
     };

@@ -96,8 +96,13 @@ function reuseAddress({ stage }: Director): void {
   time.after(random.between(100, 20_000), () => remove(stage, pod));
 }
 
-function editAnnotation({ stage }: Director): void {
+function editAnnotation(director: Director): void {
+  const { stage } = director;
   const { random, api, time } = stage;
+  const ask: typeof api.ask = (one, annotations, asked) => {
+    api.ask(one, annotations, asked);
+    director.life?.link.forged(one.uid);
+  };
   const pod = somePod(stage);
   if (pod === undefined) return;
   const next: Request = random.weighted([
@@ -108,7 +113,7 @@ function editAnnotation({ stage }: Director): void {
   const removed = Object.keys(next.annotations).length === 0;
   const fault = next.asked !== undefined ? 'annotation edited' : removed ? 'annotation removed' : 'annotation garbage';
   reached(stage, fault, `${pod.uid.slice(-3)} ${JSON.stringify(next.annotations).slice(0, 80)}`);
-  api.ask(pod, next.annotations, next.asked);
+  ask(pod, next.annotations, next.asked);
   if (!random.chance(0.4)) return;
   // It flaps: what stood there before is put back soon.
   const before = Object.fromEntries(
@@ -117,7 +122,7 @@ function editAnnotation({ stage }: Director): void {
   const asked = api.asked(pod);
   time.after(random.between(1, 3_000), () => {
     const now = api.pods.find(({ uid }) => uid === pod.uid);
-    if (now !== undefined) api.ask(now, before, asked);
+    if (now !== undefined) ask(now, before, asked);
   });
 }
 

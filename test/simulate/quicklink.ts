@@ -3,7 +3,7 @@ import { BerthError } from '../../daemon/core/errors.ts';
 import { PublisherDouble } from '../../daemon/kube/publisher.double.ts';
 import type { PodSource, Publisher } from '../../daemon/reconcile/ports.ts';
 import type { AgentLife } from './agentlife.ts';
-import { answeredList, asking } from './answers.ts';
+import { asking, askingList } from './answers.ts';
 import type { Link } from './link.ts';
 import { PodFeed } from './podfeed.ts';
 import type { QuickShelf } from './shelf.ts';
@@ -76,8 +76,9 @@ function sourceOf(life: AgentLife, feed: PodFeed, { source }: QuickShelf): PodSo
       return pod;
     },
     list: async () => {
+      const answered = askingList(stage, feed.view);
       const pods = await delayed('source.list', '', () => source.list());
-      answeredList(stage, feed.view, pods);
+      answered(pods);
       return pods;
     },
   };

@@ -1,4 +1,5 @@
 /** Where the pods of a run stand, with what was written to them: as pods of the core here, as objects in `objectshelf.ts`. */
+import { GALAXY } from '../../daemon/core/annotation.ts';
 import type { Pod, PodRef, PodResult } from '../../daemon/core/vocabulary.ts';
 import { withAnnotations } from '../../daemon/kube/pod.ts';
 import { PodSourceDouble } from '../../daemon/kube/source.double.ts';
@@ -26,7 +27,20 @@ export class QuickShelf implements Shelf {
   set(pod: Pod): void {
     const before = this.pods.find((one) => one.namespace === pod.namespace && one.name === pod.name);
     if (before !== undefined && before.uid !== pod.uid) this.results.delete(before.uid);
+    this.#share(pod);
     this.source.set(pod);
+  }
+
+  /** The Galaxy key is its user's too: what the user makes of it stands where the agent's result stood. */
+  #share({ uid, annotations }: Pod): void {
+    const result = this.results.get(uid);
+    if (result === undefined || result.annotations[GALAXY] === annotations[GALAXY]) return;
+    const { [GALAXY]: _, ...others } = result.annotations;
+    const galaxy = annotations[GALAXY];
+    this.results.set(uid, {
+      ...result,
+      annotations: { ...others, ...(galaxy === undefined ? {} : { [GALAXY]: galaxy }) },
+    });
   }
 
   delete({ namespace, name, uid }: PodRef): void {
