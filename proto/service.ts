@@ -2,17 +2,29 @@
  * The typed binding of the wire contract: the generated messages, and their services as grpc-js wants them. The only file
  * that imports the generated code. It must never hold what a service does.
  */
-import type { handleServerStreamingCall, handleUnaryCall } from '@grpc/grpc-js';
+import type {
+  handleBidiStreamingCall,
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+} from '@grpc/grpc-js';
 import './longs.ts';
 import { berth, grpc } from './generated/berth.js';
 
 export { berth, grpc };
 
 /** One method of a service; assignable to the MethodDefinition of grpc-js. `Sent` types may leave fields out. */
-export interface Method<SentRequest, Request, SentResponse, Response, Streams extends boolean> {
+export interface Method<
+  SentRequest,
+  Request,
+  SentResponse,
+  Response,
+  ResponseStreams extends boolean,
+  RequestStreams extends boolean = false,
+> {
   readonly path: string;
-  readonly requestStream: false;
-  readonly responseStream: Streams;
+  readonly requestStream: RequestStreams;
+  readonly responseStream: ResponseStreams;
   readonly requestSerialize: (message: SentRequest) => Buffer;
   readonly requestDeserialize: (bytes: Buffer) => Request;
   readonly responseSerialize: (message: SentResponse) => Buffer;
@@ -26,20 +38,27 @@ export type Handlers<Definition> = {
     infer Request,
     infer SentResponse,
     unknown,
-    infer Streams
+    infer ResponseStreams,
+    infer RequestStreams
   >
-    ? Streams extends true
-      ? handleServerStreamingCall<Request, SentResponse>
-      : handleUnaryCall<Request, SentResponse>
+    ? Handler<Request, SentResponse, ResponseStreams, RequestStreams>
     : never;
 };
+
+type Handler<Request, SentResponse, ResponseStreams, RequestStreams> = RequestStreams extends true
+  ? ResponseStreams extends true
+    ? handleBidiStreamingCall<Request, SentResponse>
+    : handleClientStreamingCall<Request, SentResponse>
+  : ResponseStreams extends true
+    ? handleServerStreamingCall<Request, SentResponse>
+    : handleUnaryCall<Request, SentResponse>;
 
 /** A method as the generated service class describes it: names of messages in the service's own package. */
 interface Described {
   readonly path: string;
   readonly requestType: string;
   readonly responseType: string;
-  readonly requestStream: undefined;
+  readonly requestStream: true | undefined;
   readonly responseStream: true | undefined;
 }
 
@@ -56,14 +75,16 @@ export type Definition<Package, Service> = {
   readonly [K in keyof Service as Service[K] extends Described ? K : never]: Service[K] extends {
     readonly requestType: infer Q extends keyof Package;
     readonly responseType: infer R extends keyof Package;
-    readonly responseStream: infer Streams;
+    readonly requestStream: infer RequestStreams;
+    readonly responseStream: infer ResponseStreams;
   }
     ? Method<
         Sent<Package[Q]>,
         Received<Package[Q]>,
         Sent<Package[R]>,
         Received<Package[R]>,
-        Streams extends true ? true : false
+        ResponseStreams extends true ? true : false,
+        RequestStreams extends true ? true : false
       >
     : never;
 };
@@ -91,7 +112,7 @@ function bound(described: Described, classes: Readonly<Record<string, MessageCla
   }
   return {
     path: described.path,
-    requestStream: false,
+    requestStream: described.requestStream === true,
     responseStream: described.responseStream === true,
     requestSerialize: (message: never) => bytesOf(request.encode(message)),
     requestDeserialize: (bytes: Buffer) => request.decode(bytes),
@@ -107,4 +128,6 @@ function bytesOf(writer: { finish(): Uint8Array }): Buffer {
 }
 
 export const MappingService = defineService(berth.v1, berth.v1.MappingService);
+export const NodeService = defineService(berth.v1, berth.v1.NodeService);
+export const ReportService = defineService(berth.v1, berth.v1.ReportService);
 export const HealthService = defineService(grpc.health.v1, grpc.health.v1.Health);

@@ -2,7 +2,15 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, utimesSync } from 'node:fs';
 import test from 'ava';
 import { toMessage, toTimestamp, toView } from '../../daemon/rpc/convert.ts';
-import { berth, defineService, grpc, HealthService, MappingService } from '../../proto/service.ts';
+import {
+  berth,
+  defineService,
+  grpc,
+  HealthService,
+  MappingService,
+  NodeService,
+  ReportService,
+} from '../../proto/service.ts';
 import { mapping } from './fixture.ts';
 
 const GENERATED = 'proto/generated/berth.js';
@@ -50,17 +58,19 @@ test('what a newer server may send is shown, not dropped: an unknown protocol', 
 });
 
 test('the paths of the methods are the public ones', (t) => {
+  const methods = [MappingService, NodeService, ReportService, HealthService].flatMap((service) =>
+    Object.values(service),
+  );
   t.deepEqual(
-    [...Object.values(MappingService), ...Object.values(HealthService)].map(({ path, responseStream }) => [
-      path,
-      responseStream,
-    ]),
+    methods.map(({ path, requestStream, responseStream }) => [path, requestStream, responseStream]),
     [
-      ['/berth.v1.MappingService/Get', false],
-      ['/berth.v1.MappingService/List', false],
-      ['/berth.v1.MappingService/Watch', true],
-      ['/grpc.health.v1.Health/Check', false],
-      ['/grpc.health.v1.Health/Watch', true],
+      ['/berth.v1.MappingService/Get', false, false],
+      ['/berth.v1.MappingService/List', false, false],
+      ['/berth.v1.MappingService/Watch', false, true],
+      ['/berth.v1.NodeService/ListNodes', false, false],
+      ['/berth.v1.ReportService/Report', true, true],
+      ['/grpc.health.v1.Health/Check', false, false],
+      ['/grpc.health.v1.Health/Watch', false, true],
     ],
   );
 });
