@@ -7,6 +7,8 @@ export interface LiveMapping {
   readonly mapping: Mapping;
   /** Since when it is known to be live with these values: ms since the epoch. */
   readonly since: number;
+  /** The node's agent has not been heard for longer than the grace period. Present only when true. */
+  readonly stale?: true;
 }
 
 /** Sorts below every character that a name can have, so that keys compare as the tuples of their parts. */
@@ -59,6 +61,11 @@ export function sameMapping(one: Mapping, other: Mapping): boolean {
     sameList(one.podIPs, other.podIPs) &&
     sameList(textsOf(one), textsOf(other))
   );
+}
+
+/** The same mapping, known to be up to date or not. */
+export function withStale({ node, mapping, since }: LiveMapping, stale: true | undefined): LiveMapping {
+  return stale === undefined ? { node, mapping, since } : { node, mapping, since, stale };
 }
 
 function textsOf({ allowFrom }: Mapping): readonly string[] | undefined {

@@ -2,7 +2,15 @@
  * The live mappings of one node or of many, in the order of their keys, with a revision and a bounded history so that a
  * reader can ask what changed since. Pure: it never reads a clock; a change is in place when the call returns.
  */
-import { keyOf, type LiveMapping, type MappingFilter, matches, prefixOf, sameMapping } from './livemapping.ts';
+import {
+  keyOf,
+  type LiveMapping,
+  type MappingFilter,
+  matches,
+  prefixOf,
+  sameMapping,
+  withStale,
+} from './livemapping.ts';
 import type { Mapping, PodRef, Protocol } from './vocabulary.ts';
 
 /** One change. Came: no `before`; went: no `after`. */
@@ -42,20 +50,35 @@ export class MappingRegistry {
     return this.#revision;
   }
 
+  /** How many mappings there are. */
+  get size(): number {
+    return this.#slots.length;
+  }
+
   /** A mapping that is live with the same values already stays as it is, `since` included, and is no change. */
   set(node: string, mapping: Mapping, since: number): void {
-    const key = keyOf(node, mapping.pod, mapping.name, mapping.protocol);
-    const index = this.#indexOf(key);
-    const before = this.#at(index, key);
-    if (before !== undefined && sameMapping(before.mapping, mapping)) return;
-    const after: LiveMapping = { node, mapping, since };
-    this.#slots.splice(index, before === undefined ? 0 : 1, { key, live: after });
-    this.#changed({ key, before, after });
+    this.put(keyOf(node, mapping.pod, mapping.name, mapping.protocol), { node, mapping, since });
   }
 
   /** Deleting what is not there is no error and no change. */
   delete(node: string, pod: PodRef, name: string, protocol: Protocol): void {
-    const key = keyOf(node, pod, name, protocol);
+    this.remove(keyOf(node, pod, name, protocol));
+  }
+
+  /** As `set`, for one whose key is known; going stale or fresh is a change that keeps `since`. Returns what is held now. */
+  put(key: string, live: LiveMapping): LiveMapping {
+    const index = this.#indexOf(key);
+    const before = this.#at(index, key);
+    const same = before !== undefined && sameMapping(before.mapping, live.mapping);
+    if (same && before.stale === live.stale) return before;
+    const after = same ? withStale(before, live.stale) : live;
+    this.#slots.splice(index, before === undefined ? 0 : 1, { key, live: after });
+    this.#changed({ key, before, after });
+    return after;
+  }
+
+  /** As `delete`, for one whose key is known. */
+  remove(key: string): void {
     const index = this.#indexOf(key);
     const before = this.#at(index, key);
     if (before === undefined) return;
