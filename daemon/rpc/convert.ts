@@ -26,6 +26,8 @@ export interface MappingView {
   readonly allowFrom?: readonly string[];
   /** ms since the epoch. */
   readonly since?: number;
+  /** The node's agent has not been heard lately: the mapping is as it was then. */
+  readonly stale?: true;
 }
 
 /** How much an answer means. */
@@ -72,6 +74,7 @@ export function toMessage(live: LiveMapping, addresses: readonly string[]): bert
     pool: mapping.pool,
     allowFrom: mapping.allowFrom === undefined ? null : { cidrs: mapping.allowFrom.map((cidr) => cidr.text) },
     since: toTimestamp(live.since),
+    ...(live.stale ? { stale: true } : {}),
   };
 }
 
@@ -107,6 +110,7 @@ export function toView(message: berth.v1.Mapping.$Properties): MappingView {
     pool: message.pool ?? '',
     ...(message.allowFrom ? { allowFrom: message.allowFrom.cidrs ?? [] } : {}),
     ...(message.since ? { since: fromTimestamp(message.since) } : {}),
+    ...(message.stale ? { stale: true as const } : {}),
   };
 }
 
@@ -118,7 +122,7 @@ export function toFreshnessView(message: berth.v1.Freshness.$Properties | null |
   };
 }
 
-function fromTimestamp({
+export function fromTimestamp({
   seconds,
   nanos,
 }: {

@@ -1,4 +1,4 @@
-/** The standard health service: whether the server as a whole, and MappingService, can be used. */
+/** The standard health service: whether the server as a whole, and each of its services, can be used. */
 import { status } from '@grpc/grpc-js';
 import { grpc, type Handlers, type HealthService } from '../../proto/service.ts';
 import { Refusal } from './refusal.ts';
@@ -6,17 +6,18 @@ import { Refusal } from './refusal.ts';
 type HealthWatch = Parameters<Handlers<typeof HealthService>['watch']>[0];
 
 const { SERVING, NOT_SERVING, SERVICE_UNKNOWN } = grpc.health.v1.HealthCheckResponse.ServingStatus;
-/** The empty name is the server as a whole. */
-const SERVICES: ReadonlySet<string> = new Set(['', 'berth.v1.MappingService']);
 const MAX_WATCHERS = 64;
 
 export class HealthAnswers {
   #serving: boolean;
+  /** The empty name is the server as a whole. */
+  readonly #services: ReadonlySet<string>;
   /** The protocol keeps the stream of an unknown service open: it could become known. None does here. */
   readonly #watches = new Map<HealthWatch, { readonly known: boolean }>();
 
-  constructor(serving: boolean) {
+  constructor(serving: boolean, services: readonly string[]) {
     this.#serving = serving;
+    this.#services = new Set(['', ...services]);
   }
 
   get serving(): boolean {
@@ -37,7 +38,7 @@ export class HealthAnswers {
 
   readonly handlers: Handlers<typeof HealthService> = {
     check: (call, reply) => {
-      if (SERVICES.has(call.request.service ?? '')) reply(null, this.#status());
+      if (this.#services.has(call.request.service ?? '')) reply(null, this.#status());
       else reply(new Refusal(status.NOT_FOUND, 'service: not known to this server'));
     },
     watch: (call) => {
@@ -45,7 +46,7 @@ export class HealthAnswers {
         call.emit('error', new Refusal(status.RESOURCE_EXHAUSTED, `at most ${MAX_WATCHERS} clients can watch at once`));
         return;
       }
-      const known = SERVICES.has(call.request.service ?? '');
+      const known = this.#services.has(call.request.service ?? '');
       this.#watches.set(call, { known });
       call.once('cancelled', () => this.#watches.delete(call));
       call.write(known ? this.#status() : { status: SERVICE_UNKNOWN });

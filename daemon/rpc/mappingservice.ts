@@ -1,9 +1,12 @@
-/** MappingService over a registry: Get, List and Watch. Answers only from what the registry holds; changes nothing. */
+/**
+ * MappingService over a registry, of one node or of many: Get, List and Watch. Answers only from what the registry holds;
+ * changes nothing.
+ */
 import { status } from '@grpc/grpc-js';
-import type { berth, Handlers, MappingService } from '../../proto/service.ts';
+import type { berth, Handlers } from '../../proto/service.ts';
 import type { LiveMapping } from '../core/livemapping.ts';
-import type { MappingRegistry } from '../core/registry.ts';
-import { approximateBytes, toMessage, toTimestamp } from './convert.ts';
+import { approximateBytes, toMessage } from './convert.ts';
+import type { ChangeFeed } from './feed.ts';
 import { Refusal, refusalOf } from './refusal.ts';
 import {
   filterOf,
@@ -14,25 +17,30 @@ import {
   revisionOfToken,
   revisionToken,
 } from './request.ts';
-import { Watcher, type WatchFormat } from './watcher.ts';
+import type { StreamAge } from './streamage.ts';
+import { type EncodedMappingService, Watcher, type WatchFormat } from './watcher.ts';
+
+/** Which nodes an answer is about; undefined: all. */
+export type Subject = ReadonlySet<string> | undefined;
 
 export interface MappingSource {
-  readonly registry: MappingRegistry;
-  /** The node that is answered for; `addresses` is asked for every answer. */
-  readonly node: { readonly name: string; addresses(): readonly string[] };
+  readonly feed: ChangeFeed;
+  /** Where the node can be reached now. */
+  addresses(node: string): readonly string[];
+  freshness(subject: Subject): berth.v1.Freshness.$Properties;
   /** Unlike that of every other process: revisions of one mean nothing to another. */
   readonly instance: string;
-  /** ms since the epoch. */
-  readonly now: () => number;
-  /** False until the registry holds what the kernel holds. */
-  readonly ready: () => boolean;
+  /** Why nothing can be answered yet, or any more; undefined: it can. */
+  readonly unready: () => string | undefined;
   /** Hears of defects: what a handler threw and no client caused. */
   readonly report: (error: Error) => void;
+  readonly maxWatchers: number;
+  /** How long a watch may live; for ever unless given. */
+  readonly age?: StreamAge;
 }
 
 /** Clients refuse messages above 4 MiB unless told otherwise. */
 const MAX_PAGE_BYTES = 1024 * 1024;
-const MAX_WATCHERS = 64;
 
 export class MappingAnswers {
   readonly #source: MappingSource;
@@ -42,12 +50,16 @@ export class MappingAnswers {
     this.#source = source;
   }
 
+  get watchers(): number {
+    return this.#watchers.size;
+  }
+
   /** Ends every watch. Clients watch again elsewhere or later. */
   stop(): void {
     for (const watcher of this.#watchers) watcher.end(new Refusal(status.UNAVAILABLE, 'the server is stopping'));
   }
 
-  readonly handlers: Handlers<typeof MappingService> = {
+  readonly handlers: Handlers<typeof EncodedMappingService> = {
     get: (call, reply) => this.#answer(reply, () => this.#get(call.request)),
     list: (call, reply) => this.#answer(reply, () => this.#list(call.request)),
     watch: (call) => {
@@ -67,62 +79,78 @@ export class MappingAnswers {
   }
 
   #get(request: berth.v1.GetRequest.$Properties): berth.v1.GetResponse.$Properties {
-    const format = this.#format();
-    const found = this.#source.registry.all(podFilterOf(request));
-    return { mappings: found.map(format.message), freshness: format.freshness };
+    const found = this.#source.feed.registry.all(podFilterOf(request));
+    const nodes = new Set(found.map(({ node }) => node));
+    return {
+      mappings: found.map((live) => this.#message(live)),
+      // A pod that has none may be on any node.
+      freshness: this.#source.freshness(nodes.size === 0 ? undefined : nodes),
+    };
   }
 
   #list(request: berth.v1.ListRequest.$Properties): berth.v1.ListResponse.$Properties {
-    const format = this.#format();
+    const { feed, freshness } = this.#source;
     const filter = filterOf(request.filter ?? {});
     const after = keyOfPageToken(request.pageToken ?? '');
     let bytes = 0;
     const fits = (live: LiveMapping) => {
-      bytes += format.bytes(live);
+      bytes += this.#bytes(live);
       return bytes <= MAX_PAGE_BYTES;
     };
-    const { items, next } = this.#source.registry.page(filter, after, pageSizeOf(request.pageSize ?? 0), fits);
+    const { items, next } = feed.registry.page(filter, after, pageSizeOf(request.pageSize ?? 0), fits);
     return {
-      mappings: items.map(format.message),
+      mappings: items.map((live) => this.#message(live)),
       nextPageToken: next === undefined ? '' : pageTokenOf(next),
-      freshness: format.freshness,
+      freshness: freshness(filter.node === undefined ? undefined : new Set([filter.node])),
     };
   }
 
   async #watch(
     request: berth.v1.WatchRequest.$Properties,
-    call: Parameters<Handlers<typeof MappingService>['watch']>[0],
+    call: Parameters<Handlers<typeof EncodedMappingService>['watch']>[0],
   ): Promise<void> {
     this.#demandReady();
-    const { registry, instance } = this.#source;
+    const { feed, instance, maxWatchers, age } = this.#source;
     const filter = filterOf(request.filter ?? {});
     const resumeAt = revisionOfToken(request.revision ?? '', instance);
-    if (this.#watchers.size >= MAX_WATCHERS) {
-      throw new Refusal(status.RESOURCE_EXHAUSTED, `at most ${MAX_WATCHERS} clients can watch at once`);
+    if (this.#watchers.size >= maxWatchers) {
+      throw new Refusal(status.RESOURCE_EXHAUSTED, `at most ${maxWatchers} clients can watch at once`);
     }
-    const watcher = new Watcher(call, registry, filter, () => this.#format());
+    const subject = filter.node === undefined ? undefined : new Set([filter.node]);
+    const watcher = new Watcher(call, feed, filter, () => this.#format(subject));
     this.#watchers.add(watcher);
+    const ageless = age?.(() => watcher.end(new Refusal(status.UNAVAILABLE, 'the stream is old: watch again')));
     call.once('cancelled', () => watcher.end());
+    // It may have gone while it was found out who it is.
+    if (call.cancelled) watcher.end();
     try {
       await watcher.run(resumeAt);
     } finally {
+      ageless?.();
       this.#watchers.delete(watcher);
     }
   }
 
   #demandReady(): void {
-    if (this.#source.ready()) return;
-    throw new Refusal(status.UNAVAILABLE, 'the agent is starting or stopping and does not know the state of its node');
+    const why = this.#source.unready();
+    if (why !== undefined) throw new Refusal(status.UNAVAILABLE, why);
   }
 
-  #format(): WatchFormat {
-    const { node, now, instance } = this.#source;
-    const addresses = node.addresses();
+  #message(live: LiveMapping): berth.v1.Mapping.$Properties {
+    return toMessage(live, this.#source.addresses(live.node));
+  }
+
+  #bytes(live: LiveMapping): number {
+    return approximateBytes(live, this.#source.addresses(live.node));
+  }
+
+  #format(subject: Subject): WatchFormat {
+    const { instance, freshness } = this.#source;
     return {
-      message: (live) => toMessage(live, addresses),
-      bytes: (live) => approximateBytes(live, addresses),
+      message: (live) => this.#message(live),
+      bytes: (live) => this.#bytes(live),
       token: (revision) => revisionToken(instance, revision),
-      freshness: { lastHeard: toTimestamp(now()), complete: { nodesHeard: 1, nodesKnown: 1 } },
+      freshness: freshness(subject),
     };
   }
 }

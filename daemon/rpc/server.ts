@@ -3,15 +3,23 @@
  * can make it hold. Who may connect is the file mode's business (0660); nothing that is served can change anything.
  */
 import { randomUUID } from 'node:crypto';
-import { createServer, type Socket } from 'node:net';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { HealthService, MappingService } from '../../proto/service.ts';
+import type { Socket } from 'node:net';
+import { HealthService } from '../../proto/service.ts';
+import type { MappingRegistry } from '../core/registry.ts';
+import type { Clock } from '../reconcile/ports.ts';
+import { toTimestamp } from './convert.ts';
+import { ChangeFeed } from './feed.ts';
+import { listenGrpc } from './grpclistener.ts';
 import { HealthAnswers } from './health.ts';
 import { MappingAnswers, type MappingSource } from './mappingservice.ts';
 import { type Peer, peerOf } from './peer.ts';
 import { listenAt } from './socketfile.ts';
+import { EncodedMappingService } from './watcher.ts';
 
-export interface ServeOptions extends Pick<MappingSource, 'registry' | 'node' | 'report'> {
+export interface ServeOptions extends Pick<MappingSource, 'report'> {
+  readonly registry: MappingRegistry;
+  /** The node that is answered for; `addresses` is asked for every answer. */
+  readonly node: { readonly name: string; addresses(): readonly string[] };
   /** Absolute. A socket that stands there is replaced: call with the agent's lock held. */
   readonly socketPath: string;
   /** Stops the server when it aborts. */
@@ -33,6 +41,15 @@ export interface Served {
 }
 
 const MAX_CONNECTIONS = 128;
+const MAX_WATCHERS = 64;
+/** A node has few changes, and few who watch: each change is told in the turn that it is made. */
+const AT_ONCE: Pick<Clock, 'monotonic' | 'after'> = {
+  monotonic: () => 0,
+  after: (_ms, callback) => {
+    const handle = setImmediate(callback);
+    return () => clearImmediate(handle);
+  },
+};
 const OPTIONS = {
   // No request needs 4 KiB; grpc-js holds decompressed bytes to it too.
   'grpc.max_receive_message_length': 64 * 1024,
@@ -46,22 +63,18 @@ const OPTIONS = {
 /** Resolves once clients can connect. Rejects with CONFIG_INVALID or SYSCALL_FAILED. */
 export async function serve(options: ServeOptions): Promise<Served> {
   const { registry, node, report, socketPath, signal, now = Date.now, graceMs = 1_000 } = options;
-  const health = new HealthAnswers(options.serving ?? true);
+  const health = new HealthAnswers(options.serving ?? true, ['berth.v1.MappingService']);
+  const feed = new ChangeFeed(registry, AT_ONCE, 0);
+  const starting = 'the agent is starting or stopping and does not know the state of its node';
   const mappings = new MappingAnswers({
-    registry,
-    node,
-    report,
-    now,
+    feed,
+    addresses: () => node.addresses(),
+    freshness: () => ({ lastHeard: toTimestamp(now()), complete: { nodesHeard: 1, nodesKnown: 1 } }),
     instance: randomUUID(),
-    ready: () => health.serving,
+    unready: () => (health.serving ? undefined : starting),
+    report,
+    maxWatchers: MAX_WATCHERS,
   });
-  const grpc = new Server(OPTIONS);
-  grpc.addService(MappingService, mappings.handlers);
-  grpc.addService(HealthService, health.handlers);
-
-  // Its own listener, since grpc-js bounds neither the number of connections nor the mode of its socket.
-  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
-  const connections = new Set<Socket>();
   const tell = (connection: Socket) => {
     try {
       const peer = options.onClient && peerOf(connection);
@@ -70,37 +83,24 @@ export async function serve(options: ServeOptions): Promise<Served> {
       report(error as Error);
     }
   };
-  const listener = createServer((connection) => {
-    connections.add(connection);
-    connection.once('close', () => connections.delete(connection));
-    tell(connection);
-    injector.injectConnection(connection);
+  const { closed } = await listenGrpc({
+    services: [
+      [EncodedMappingService, mappings.handlers],
+      [HealthService, health.handlers],
+    ],
+    listen: (listener) => listenAt(listener, socketPath),
+    limits: OPTIONS,
+    maxConnections: MAX_CONNECTIONS,
+    onConnection: tell,
+    onStop: () => {
+      health.set(false);
+      mappings.stop();
+      health.stop();
+      feed[Symbol.dispose]();
+    },
+    report,
+    signal,
+    graceMs,
   });
-  listener.maxConnections = MAX_CONNECTIONS;
-  const unlink = await listenAt(listener, socketPath);
-  listener.on('error', report);
-
-  const { promise: closed, resolve } = Promise.withResolvers<void>();
-  const stop = () => {
-    health.set(false);
-    try {
-      unlink();
-    } catch (error) {
-      report(error as Error);
-    }
-    mappings.stop();
-    health.stop();
-    const force = setTimeout(() => {
-      grpc.forceShutdown();
-      for (const connection of connections) connection.destroy();
-    }, graceMs);
-    listener.close(() => {
-      clearTimeout(force);
-      resolve();
-    });
-    grpc.tryShutdown(() => {});
-  };
-  if (signal.aborted) stop();
-  else signal.addEventListener('abort', stop, { once: true });
   return { setServing: (serving) => health.set(serving), closed };
 }

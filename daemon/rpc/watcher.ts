@@ -4,17 +4,24 @@
  * changed several times. A client slower than the registry's history is cut.
  */
 import { status } from '@grpc/grpc-js';
-import type { berth } from '../../proto/service.ts';
-import { type LiveMapping, type MappingFilter, matches } from '../core/livemapping.ts';
-import type { Change, MappingRegistry } from '../core/registry.ts';
+import { type berth, MappingService } from '../../proto/service.ts';
+import type { LiveMapping, MappingFilter } from '../core/livemapping.ts';
+import type { ChangeFeed } from './feed.ts';
 import { Refusal } from './refusal.ts';
 import { outdated } from './request.ts';
+import { type Step, stepsOf } from './steps.ts';
 
 type WireChange = berth.v1.Change.$Properties;
 
+/** MappingService with answers of Watch that are encoded already, as one answer goes to many. */
+export const EncodedMappingService = {
+  ...MappingService,
+  watch: { ...MappingService.watch, responseSerialize: (answer: Buffer) => answer },
+};
+
 /** The part of a grpc-js call that is used. `written` is called once the transport has taken the message. */
 export interface WatchCall {
-  write(answer: berth.v1.WatchResponse.$Properties, written: () => void): unknown;
+  write(answer: Buffer, written: () => void): unknown;
 }
 
 /** How the registry's terms become messages at this moment. */
@@ -29,26 +36,23 @@ export interface WatchFormat {
 /** Clients refuse messages above 4 MiB unless told otherwise. */
 const MAX_BYTES = 256 * 1024;
 
-/** What a client must be told of one mapping, given that it knows `before` or nothing. */
-interface Step {
-  readonly kind: 'set' | 'deleted';
-  readonly live: LiveMapping;
-}
-
 export class Watcher {
   readonly #call: WatchCall;
-  readonly #registry: MappingRegistry;
+  readonly #feed: ChangeFeed;
   readonly #filter: MappingFilter;
+  /** Watchers with equal filters are sent the same. */
+  readonly #filterKey: string;
   readonly #format: () => WatchFormat;
   /** Lets the wait go on that the watcher is in. */
   #release: () => void = () => {};
   #ended = false;
   #reason: Refusal | undefined;
 
-  constructor(call: WatchCall, registry: MappingRegistry, filter: MappingFilter, format: () => WatchFormat) {
+  constructor(call: WatchCall, feed: ChangeFeed, filter: MappingFilter, format: () => WatchFormat) {
     this.#call = call;
-    this.#registry = registry;
+    this.#feed = feed;
     this.#filter = filter;
+    this.#filterKey = JSON.stringify(filter);
     this.#format = format;
   }
 
@@ -57,32 +61,25 @@ export class Watcher {
    * (any more), RESOURCE_EXHAUSTED when the client was too slow.
    */
   async run(resumeAt: number | undefined): Promise<void> {
-    let revision = this.#registry.revision;
+    const { registry } = this.#feed;
+    let { revision } = registry;
     if (resumeAt === undefined) {
-      const state = this.#registry.all(this.#filter);
-      await this.#send(
-        state.map((live): Step => ({ kind: 'set', live })),
-        undefined,
-        revision,
-        true,
-      );
+      const state = registry.all(this.#filter).map((live): Step => ({ kind: 'set', live }));
+      await this.#send(answersOf(state, undefined, revision, true, this.#format()));
     } else {
-      const missed = this.#registry.changesSince(resumeAt);
+      const missed = registry.changesSince(resumeAt);
       if (missed === undefined) throw outdated();
-      await this.#send(stepsOf(missed, this.#filter), resumeAt, revision, true);
+      await this.#send(answersOf(stepsOf(missed, this.#filter), resumeAt, revision, true, this.#format()));
     }
     while (!this.#ended) {
-      const changes = this.#registry.changesSince(revision);
-      if (changes === undefined)
-        throw new Refusal(status.RESOURCE_EXHAUSTED, 'the client reads too slowly: changes were lost');
-      if (changes.length === 0) {
+      const before = revision;
+      const { revision: after } = this.#feed;
+      if (after <= before) {
         await this.#change();
         continue;
       }
-      const before = revision;
-      revision = this.#registry.revision;
-      const steps = stepsOf(changes, this.#filter);
-      if (steps.length > 0) await this.#send(steps, before, revision, false);
+      revision = after;
+      await this.#send(this.#feed.batch(this.#filterKey, before, () => this.#batch(before, after)));
     }
     if (this.#reason !== undefined) throw this.#reason;
   }
@@ -94,55 +91,57 @@ export class Watcher {
     this.#release();
   }
 
-  /** In as many answers as their size demands; only the last one moves the client from revision `before` to `after`. */
-  async #send(steps: readonly Step[], before: number | undefined, after: number, synced: boolean): Promise<void> {
-    const format = this.#format();
-    const { freshness } = format;
-    const revision = before === undefined ? '' : format.token(before);
-    let changes: WireChange[] = [];
-    let bytes = 0;
-    for (const { kind, live } of steps) {
-      bytes += format.bytes(live);
-      if (changes.length > 0 && bytes > MAX_BYTES) {
-        await this.#write({ changes, revision, freshness });
-        if (this.#ended) return;
-        changes = [];
-        bytes = format.bytes(live);
-      }
-      changes.push({ [kind]: format.message(live) });
+  /** Nothing when nothing of it matches. */
+  #batch(before: number, after: number): readonly Buffer[] {
+    const { registry } = this.#feed;
+    const changes = registry.changesSince(before);
+    if (changes === undefined) {
+      throw new Refusal(status.RESOURCE_EXHAUSTED, 'the client reads too slowly: changes were lost');
     }
-    await this.#write({ changes, synced, revision: format.token(after), freshness });
+    const steps = stepsOf(changes.slice(0, after - before), this.#filter);
+    return steps.length === 0 ? [] : [...answersOf(steps, before, after, false, this.#format())];
   }
 
-  #write(answer: berth.v1.WatchResponse.$Properties): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#release = resolve;
-    this.#call.write(answer, resolve);
-    return promise;
+  async #send(answers: Iterable<Buffer>): Promise<void> {
+    for (const answer of answers) {
+      if (this.#ended) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#release = resolve;
+      this.#call.write(answer, resolve);
+      await promise;
+    }
   }
 
   async #change(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#release = resolve;
-    const unsubscribe = this.#registry.subscribe(resolve);
+    const cancel = this.#feed.wait(resolve);
     await promise;
-    unsubscribe();
+    cancel();
   }
 }
 
-/** The changes with only the last state of each mapping, as far as the filter lets it show; in the order of the last changes. */
-function stepsOf(changes: readonly Change[], filter: MappingFilter): Step[] {
-  const latest = new Map<string, Change>();
-  for (const change of changes) {
-    const before = latest.has(change.key) ? latest.get(change.key)?.before : change.before;
-    // Deleting first moves the key to the end.
-    latest.delete(change.key);
-    latest.set(change.key, { ...change, before });
+/** In as many answers as their size demands; only the last one moves the client from revision `before` to `after`. */
+function* answersOf(
+  steps: readonly Step[],
+  before: number | undefined,
+  after: number,
+  synced: boolean,
+  format: WatchFormat,
+): Generator<Buffer> {
+  const { freshness } = format;
+  const encode = MappingService.watch.responseSerialize;
+  const revision = before === undefined ? '' : format.token(before);
+  let changes: WireChange[] = [];
+  let bytes = 0;
+  for (const { kind, live } of steps) {
+    bytes += format.bytes(live);
+    if (changes.length > 0 && bytes > MAX_BYTES) {
+      yield encode({ changes, revision, freshness });
+      changes = [];
+      bytes = format.bytes(live);
+    }
+    changes.push({ [kind]: format.message(live) });
   }
-  return [...latest.values()].flatMap((change) => stepOf(change, filter));
-}
-
-function stepOf({ before, after }: Change, filter: MappingFilter): Step[] {
-  if (after !== undefined && matches(filter, after)) return [{ kind: 'set', live: after }];
-  return before !== undefined && matches(filter, before) ? [{ kind: 'deleted', live: before }] : [];
+  yield encode({ changes, synced, revision: format.token(after), freshness });
 }

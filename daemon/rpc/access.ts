@@ -1,0 +1,60 @@
+/**
+ * Who may call what, by the descriptor of the method and never by a path that a client sent; what is not named here is denied
+ * to everybody.
+ */
+import { status } from '@grpc/grpc-js';
+import { type berth, HealthService, MappingService, NodeService, ReportService } from '../../proto/service.ts';
+import type { Caller } from './caller.ts';
+import { Refusal } from './refusal.ts';
+
+/** Throws a Refusal when the caller may not make this request. `request` is undefined for a stream of requests. */
+type Rule = (caller: Caller, request: unknown) => Promise<void> | void;
+
+/** What anybody may ask who can connect: a kubelet has no token. */
+export const anybody: Rule = () => {};
+
+const reporter: Rule = ({ kind }) => {
+  if (kind === 'client') throw denied('only agents report');
+};
+
+function reader<T>(namespaceOf: (request: T) => string | null | undefined): Rule {
+  return async (caller, request) => {
+    if (caller.kind === 'loopback') return;
+    if (caller.kind === 'agent') throw denied('an agent reports and reads nothing');
+    const namespace = namespaceOf(request as T) || undefined;
+    if (await caller.mayRead(namespace)) return;
+    throw denied(
+      namespace === undefined
+        ? 'the caller may not read all namespaces: name one'
+        : 'the caller may not read this namespace',
+    );
+  };
+}
+
+const RULES: ReadonlyMap<object, Rule> = new Map<object, Rule>([
+  [MappingService.get, reader<berth.v1.GetRequest.$Properties>(({ namespace }) => namespace)],
+  [MappingService.list, reader<berth.v1.ListRequest.$Properties>(({ filter }) => filter?.namespace)],
+  [MappingService.watch, reader<berth.v1.WatchRequest.$Properties>(({ filter }) => filter?.namespace)],
+  [NodeService.listNodes, reader(() => undefined)],
+  [ReportService.report, reporter],
+  [HealthService.check, anybody],
+  [HealthService.watch, anybody],
+]);
+
+/** The rule of a method, by its descriptor. */
+export function ruleOf(method: object): Rule {
+  return RULES.get(method) ?? nobody;
+}
+
+/** Whether the caller, who may report, may speak for the node. */
+export function maySpeakFor(caller: Caller, node: string): boolean {
+  return caller.kind === 'loopback' || (caller.kind === 'agent' && caller.node === node);
+}
+
+function nobody(): void {
+  throw denied('nobody may call this method');
+}
+
+function denied(details: string): Refusal {
+  return new Refusal(status.PERMISSION_DENIED, details);
+}

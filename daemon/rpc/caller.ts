@@ -1,0 +1,18 @@
+/** Who calls, as far as that is known, and whose business it is to find out. Data and an interface only. */
+import type { ServerSurfaceCall } from '@grpc/grpc-js/build/src/server-call.js';
+
+export type Caller =
+  /** A process of this host over plaintext, or anybody where plaintext was asked for elsewhere: it may do everything. */
+  | { readonly kind: 'loopback' }
+  /** The agent of this node: it may report for it, and nothing else. */
+  | { readonly kind: 'agent'; readonly node: string }
+  /** It may read the namespaces for which this says so; asked without one: everything. */
+  | { readonly kind: 'client'; mayRead(namespace: string | undefined): Promise<boolean> };
+
+/** Asked for every call, before its first message is looked at. Rejects with a Refusal (UNAUTHENTICATED). */
+export interface Authenticator {
+  authenticate(call: Pick<ServerSurfaceCall, 'metadata' | 'getPeer' | 'getAuthContext'>): Promise<Caller>;
+}
+
+/** For plaintext: whoever can connect is let in. */
+export const trusting: Authenticator = { authenticate: async () => ({ kind: 'loopback' }) };

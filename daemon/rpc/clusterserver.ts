@@ -1,0 +1,184 @@
+/**
+ * The aggregator's gRPC server on TCP: ReportService for agents, MappingService and NodeService for clients, and the health
+ * service, behind one guard and with bounds on everything that a peer can make it hold.
+ */
+import { randomUUID } from 'node:crypto';
+import type { AddressInfo, Server as Listener } from 'node:net';
+import type { ServerCredentials } from '@grpc/grpc-js';
+import { type berth, HealthService, MappingService, NodeService, ReportService } from '../../proto/service.ts';
+import type { ClusterRegistry } from '../core/cluster.ts';
+import { BerthError, messageOf } from '../core/errors.ts';
+import type { ReportedStatus } from '../core/noderecord.ts';
+import type { Clock, Random } from '../reconcile/ports.ts';
+import type { Authenticator } from './caller.ts';
+import type { ReportObserver } from './conversation.ts';
+import { toTimestamp } from './convert.ts';
+import { ChangeFeed } from './feed.ts';
+import { listenGrpc } from './grpclistener.ts';
+import { Guard } from './guard.ts';
+import { HealthAnswers } from './health.ts';
+import { MappingAnswers, type Subject } from './mappingservice.ts';
+import { NodeAnswers } from './nodeservice.ts';
+import { isIPType } from './reportmessage.ts';
+import { ReportAnswers } from './reportservice.ts';
+import { streamAge } from './streamage.ts';
+import { Upkeep } from './upkeep.ts';
+import { EncodedMappingService } from './watcher.ts';
+
+export interface ServeClusterOptions {
+  readonly cluster: ClusterRegistry;
+  /** Port 0 lets the kernel choose. */
+  readonly address: { readonly host: string; readonly port: number };
+  readonly authenticator: Authenticator;
+  /** Plaintext unless given. */
+  readonly credentials?: ServerCredentials;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly observer: ReportObserver;
+  /** Hears of defects. */
+  readonly report: (error: Error) => void;
+  /** How long clients wait for nodes that have not reported yet, in ms. */
+  readonly readyMs: number;
+  readonly onReady?: () => void;
+  readonly signal: AbortSignal;
+  /** How long calls may take to end once the signal aborts, in ms. */
+  readonly graceMs: number;
+}
+
+export interface ServedCluster {
+  readonly address: { readonly host: string; readonly port: number };
+  readonly ready: boolean;
+  readonly watchers: number;
+  readonly streams: number;
+  /** Resolves once every connection is closed. */
+  readonly closed: Promise<void>;
+}
+
+/** Agents hold one connection each, and clients some. */
+const MAX_CONNECTIONS = 25_000;
+const MAX_STREAMS = 20_000;
+const MAX_WATCHERS = 1_000;
+/** Watchers of the cluster hear of changes so often at most. */
+const BATCH_MS = 50;
+const LIMITS = {
+  'grpc.max_receive_message_length': 1024 * 1024,
+  'grpc.max_concurrent_streams': 100,
+  // In MiB, for everything that one connection makes Node hold.
+  'grpc-node.max_session_memory': 10,
+  // A peer that is gone without a word is noticed within 25 s.
+  'grpc.keepalive_time_ms': 20_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.enable_channelz': 0,
+};
+
+/** Resolves once agents and clients can connect. Rejects with CONFIG_INVALID. */
+export async function serveCluster(options: ServeClusterOptions): Promise<ServedCluster> {
+  const { cluster, clock, random, report, observer, signal, graceMs } = options;
+  const instance = randomUUID();
+  const age = streamAge(clock, random);
+  const feed = new ChangeFeed(cluster.mappings, clock, BATCH_MS);
+  const health = new HealthAnswers(false, ['berth.v1.MappingService', 'berth.v1.NodeService']);
+  const freshness = (subject?: Subject) => freshnessOf(cluster, subject);
+  const upkeep = new Upkeep(cluster, clock, options.readyMs, () => {
+    health.set(true);
+    options.onReady?.();
+  });
+  const mappings = new MappingAnswers({
+    feed,
+    addresses: (node) => addressesOf(cluster.records.get(node)?.status),
+    freshness,
+    instance,
+    unready: () => (upkeep.ready ? undefined : 'this aggregator has just started and does not know every node yet'),
+    report,
+    maxWatchers: MAX_WATCHERS,
+    age,
+  });
+  const reports = new ReportAnswers({ cluster, instance, clock, observer, maxStreams: MAX_STREAMS, age, report });
+  const nodes = new NodeAnswers({ cluster, freshness, report });
+  const guard = new Guard(options.authenticator, report);
+  let listener: Listener | undefined;
+  const { closed } = await listenGrpc({
+    services: [
+      guard.guarded(EncodedMappingService, mappings.handlers, MappingService),
+      guard.guarded(NodeService, nodes.handlers),
+      guard.guarded(ReportService, reports.handlers),
+      guard.guarded(HealthService, health.handlers),
+    ],
+    listen: async (made) => {
+      listener = made;
+      await listen(made, options.address);
+      return () => {};
+    },
+    limits: LIMITS,
+    maxConnections: MAX_CONNECTIONS,
+    ...(options.credentials && { credentials: options.credentials }),
+    onStop: () => {
+      upkeep[Symbol.dispose]();
+      health.set(false);
+      mappings.stop();
+      reports.stop();
+      health.stop();
+      feed[Symbol.dispose]();
+    },
+    report,
+    signal,
+    graceMs,
+  });
+  const { address: host, port } = (listener?.address() as AddressInfo | null) ?? {
+    address: options.address.host,
+    port: 0,
+  };
+  return {
+    address: { host, port },
+    get ready() {
+      return upkeep.ready;
+    },
+    get watchers() {
+      return mappings.watchers;
+    },
+    get streams() {
+      return reports.streams;
+    },
+    closed,
+  };
+}
+
+async function listen(listener: Listener, { host, port }: ServeClusterOptions['address']): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  listener.once('error', reject);
+  listener.listen({ host, port }, resolve);
+  try {
+    await promise;
+  } catch (error) {
+    const why = `gRPC cannot be served on ${host} port ${port} (${messageOf(error)}): set --listen to a free address`;
+    throw new BerthError('CONFIG_INVALID', why, { cause: error });
+  } finally {
+    listener.off('error', reject);
+  }
+}
+
+/** The node heard longest ago of those that are meant and have told something. */
+function freshnessOf({ records, count }: ClusterRegistry, subject: Subject): berth.v1.Freshness.$Properties {
+  let oldest = Number.POSITIVE_INFINITY;
+  for (const name of subject ?? records.keys()) {
+    const record = records.get(name);
+    if (record?.sequence !== undefined) oldest = Math.min(oldest, record.heard.now);
+  }
+  return {
+    ...(Number.isFinite(oldest) ? { lastHeard: toTimestamp(oldest) } : {}),
+    complete: { nodesHeard: count.heard, nodesKnown: count.known },
+  };
+}
+
+/** Made once a status: asked for every mapping of every answer. */
+const reachable = new WeakMap<ReportedStatus, readonly string[]>();
+
+function addressesOf(status: ReportedStatus | undefined): readonly string[] {
+  if (status === undefined) return [];
+  let addresses = reachable.get(status);
+  if (addresses === undefined) {
+    addresses = status.addresses.filter(({ type }) => isIPType(type)).map(({ address }) => address);
+    reachable.set(status, addresses);
+  }
+  return addresses;
+}

@@ -1,0 +1,71 @@
+/**
+ * A gRPC server on a listener of its own, since grpc-js bounds neither the number of connections nor the mode of its socket, and
+ * its end: first politely, then not. What is served and where is its caller's business.
+ */
+import { createServer, type Server as Listener, type Socket } from 'node:net';
+import {
+  Server,
+  ServerCredentials,
+  type ServerOptions,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+
+export interface GrpcListenerOptions {
+  readonly services: readonly (readonly [definition: object, handlers: object])[];
+  /** Begins to listen. Resolves to what is to be undone first when it stops. */
+  readonly listen: (listener: Listener) => Promise<() => void>;
+  readonly limits: ServerOptions;
+  readonly maxConnections: number;
+  /** Plaintext unless given. */
+  readonly credentials?: ServerCredentials;
+  readonly onConnection?: (connection: Socket) => void;
+  /** Ends what streams. */
+  readonly onStop: () => void;
+  readonly report: (error: Error) => void;
+  readonly signal: AbortSignal;
+  /** How long calls may take to end once the signal aborts. */
+  readonly graceMs: number;
+}
+
+/** Resolves once clients can connect, to a promise that resolves once every connection is closed. */
+export async function listenGrpc(options: GrpcListenerOptions): Promise<{ readonly closed: Promise<void> }> {
+  const { services, limits, report, signal, graceMs } = options;
+  const grpc = new Server(limits);
+  for (const [definition, handlers] of services) {
+    grpc.addService(definition as ServiceDefinition, handlers as UntypedServiceImplementation);
+  }
+  const injector = grpc.createConnectionInjector(options.credentials ?? ServerCredentials.createInsecure());
+  const connections = new Set<Socket>();
+  const listener = createServer((connection) => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
+    options.onConnection?.(connection);
+    injector.injectConnection(connection);
+  });
+  listener.maxConnections = options.maxConnections;
+  const unlisten = await options.listen(listener);
+  listener.on('error', report);
+
+  const { promise: closed, resolve } = Promise.withResolvers<void>();
+  const stop = () => {
+    try {
+      unlisten();
+    } catch (error) {
+      report(error as Error);
+    }
+    options.onStop();
+    const force = setTimeout(() => {
+      grpc.forceShutdown();
+      for (const connection of connections) connection.destroy();
+    }, graceMs);
+    listener.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    grpc.tryShutdown(() => {});
+  };
+  if (signal.aborted) stop();
+  else signal.addEventListener('abort', stop, { once: true });
+  return { closed };
+}

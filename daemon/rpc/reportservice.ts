@@ -1,0 +1,93 @@
+/** ReportService over a cluster's registry: each call is a Conversation. Holds the streams that there are, to end them. */
+import { status } from '@grpc/grpc-js';
+import type { berth, ReportService } from '../../proto/service.ts';
+import { maySpeakFor } from './access.ts';
+import type { Caller } from './caller.ts';
+import { Conversation, type ConversationContext } from './conversation.ts';
+import { Refusal, refusalOf } from './refusal.ts';
+import type { StreamAge } from './streamage.ts';
+
+export interface ReportSource extends ConversationContext {
+  readonly maxStreams: number;
+  readonly age?: StreamAge;
+  /** Hears of defects. */
+  readonly report: (error: Error) => void;
+}
+
+/** The part of a grpc-js call that is used. */
+export interface ReportCall {
+  readonly cancelled: boolean;
+  write(response: berth.v1.ReportResponse.$Properties, sent: () => void): unknown;
+  on(event: 'data', listener: (message: berth.v1.ReportRequest) => void): unknown;
+  on(event: 'end' | 'cancelled', listener: () => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  emit(event: 'error', error: Error): unknown;
+  end(): unknown;
+}
+
+export class ReportAnswers {
+  readonly #source: ReportSource;
+  readonly #conversations = new Set<Conversation>();
+
+  constructor(source: ReportSource) {
+    this.#source = source;
+  }
+
+  get streams(): number {
+    return this.#conversations.size;
+  }
+
+  /** Ends every stream. Agents come again elsewhere or later. */
+  stop(): void {
+    for (const conversation of this.#conversations) {
+      conversation.refuse(new Refusal(status.UNAVAILABLE, 'the aggregator is stopping'));
+    }
+  }
+
+  readonly handlers: { readonly [K in keyof typeof ReportService]: (call: ReportCall, caller: Caller) => void } = {
+    report: (call, caller) => this.#converse(call, caller),
+  };
+
+  #converse(call: ReportCall, caller: Caller): void {
+    const { maxStreams, report, age } = this.#source;
+    if (this.#conversations.size >= maxStreams) {
+      call.emit('error', new Refusal(status.RESOURCE_EXHAUSTED, `more than ${maxStreams} agents report`));
+      return;
+    }
+    let ended = false;
+    const channel = {
+      send: (response: berth.v1.ReportResponse.$Properties, sent: () => void) => void call.write(response, sent),
+      refuse: (refusal: Refusal) => {
+        gone();
+        call.emit('error', refusal);
+      },
+    };
+    const conversation = new Conversation(this.#source, channel, (node) => maySpeakFor(caller, node));
+    this.#conversations.add(conversation);
+    const ageless = age?.(() => conversation.refuse(new Refusal(status.UNAVAILABLE, 'the stream is old: come again')));
+    const gone = () => {
+      ended = true;
+      ageless?.();
+      this.#conversations.delete(conversation);
+    };
+    const lost = () => {
+      if (ended) return;
+      gone();
+      conversation.lost();
+    };
+    call.on('data', (message) => {
+      try {
+        conversation.take(message);
+      } catch (thrown) {
+        conversation.refuse(refusalOf(thrown, report));
+      }
+    });
+    call.on('end', () => {
+      if (!ended) call.end();
+      lost();
+    });
+    call.on('cancelled', lost);
+    call.on('error', lost);
+    if (call.cancelled) lost();
+  }
+}
