@@ -15,6 +15,7 @@ import { Table } from './datapath/table.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
 import { hostWarnings, nodePassages } from './ops/doctor/hostfindings.ts';
+import { claimEpoch } from './ops/epoch.ts';
 import { Health } from './ops/health.ts';
 import { serveHttp } from './ops/http.ts';
 import { acquireLock } from './ops/lock.ts';
@@ -30,6 +31,7 @@ import { PoolGuard } from './poolguard.ts';
 import { Loop } from './reconcile/loop.ts';
 import type { Network, Recorder, World } from './reconcile/ports.ts';
 import { SocketReserver } from './reserve/reserver.ts';
+import type { Reporter } from './rpc/reporter.ts';
 import { serve } from './rpc/server.ts';
 import { VERSION } from './version.ts';
 
@@ -47,7 +49,8 @@ export async function runAgent(
   const reserver = new SocketReserver({ limit: options.maxSockets });
   const registry = new MappingRegistry();
   let loop: Loop | undefined;
-  const metrics = new AgentMetrics(VERSION, () => snapshot(loop, reserver));
+  let reporter: Reporter | undefined;
+  const metrics = new AgentMetrics(VERSION, () => ({ ...snapshot(loop, reserver), ...links(reporter) }));
   const serving: Recorder & { start?: () => void; tidy?: () => void } = {
     record: (event) => {
       if (event.kind !== 'pass') return;
@@ -104,6 +107,8 @@ export async function runAgent(
       publishFailed: failed(recorder, 'publish'),
     });
     before.defer(() => pods.close());
+    const file = new StateFile(options.stateDir);
+    const reports = options.aggregator === undefined ? undefined : await claimEpoch(file, Date.now());
     const world = wrap({
       clock: systemClock,
       random: Math.random,
@@ -113,7 +118,7 @@ export async function runAgent(
       network,
       reserver,
       publisher: pods.publisher,
-      store: new StateFile(options.stateDir),
+      store: reports?.store ?? file,
       recorder,
       registry: registryOfNode(registry, options.nodeName, Date.now),
     });
@@ -147,8 +152,14 @@ export async function runAgent(
         if (tidy !== undefined) serving.tidy = tidy;
       });
     };
+    if (reports !== undefined) {
+      const { openReporter } = await import('./reporting.ts');
+      const { epoch } = reports;
+      reporter = before.use(openReporter(options, { registry, reconciler, epoch, log, metrics: metrics.reports }));
+    }
     serving.start = () => {
       served.setServing(true);
+      reporter?.start();
       delete serving.start;
     };
     if (options.poolsFile !== undefined) {
@@ -185,6 +196,12 @@ function failed(recorder: Recorder, operation: string): (error: unknown) => void
       operation,
       error: error instanceof Error ? error : new Error(messageOf(error)),
     });
+}
+
+function links(reporter: Reporter | undefined): Pick<MetricsSnapshot, 'links'> {
+  if (reporter === undefined) return {};
+  const { connected } = reporter;
+  return { links: { connected, waiting: reporter.links - connected } };
 }
 
 function snapshot(loop: Loop | undefined, reserver: SocketReserver): MetricsSnapshot {

@@ -125,12 +125,14 @@ export class Ledger {
     return count;
   }
 
-  /** Numbers of the pool that nobody holds for any protocol and that do not rest. */
-  free(name: string, now: number): number {
+  /** Numbers of the pool that nobody holds and that do not rest: for this protocol, or for any. */
+  free(name: string, now: number, only?: Protocol): number {
     const pool = this.#pools.get(name);
     if (pool === undefined) return 0;
     const used = new Set<number>();
-    for (const { hostPort, size } of [...this.grants(), ...this.#quarantine.restingAt(now, pool.config.quarantineMs)]) {
+    for (const one of [...this.grants(), ...this.#quarantine.restingAt(now, pool.config.quarantineMs)]) {
+      const { hostPort, size, protocol } = one;
+      if (only !== undefined && protocol !== only) continue;
       for (let number = hostPort; number < hostPort + size; number++) used.add(number);
     }
     let taken = 0;

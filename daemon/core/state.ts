@@ -48,6 +48,8 @@ export interface AgentState {
   readonly grants: readonly Grant[];
   readonly resting: readonly Resting[];
   readonly settings: readonly ChangedSetting[];
+  /** The number by which aggregators tell this agent from the earlier ones of the node; absent: none was told. */
+  readonly epoch?: number;
 }
 
 const LOOPBACK = /^net\.ipv4\.conf\.(.+)\.route_localnet$/;

@@ -104,6 +104,13 @@ export function agentTable(hostname: string) {
       parse: value.cidrs,
       help: 'Which addresses of the node serve host ports; without it, all but those of kube-ipvs0 and nodelocaldns.',
     },
+    aggregator: {
+      type: 'list',
+      value: 'HOST:PORT,...',
+      separator: ',',
+      parse: value.reportTargets,
+      help: 'The aggregators that are told what is live here. A name, such as dns:///berth-aggregator.berth.svc:9465, stands for every address that it resolves to; they are followed.',
+    },
     metricsAddress: {
       type: 'string',
       value: 'ADDRESS:PORT',

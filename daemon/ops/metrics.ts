@@ -6,12 +6,15 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { WATCHED } from '../reconcile/invariants.ts';
 import type { AgentEvent, Recorder } from '../reconcile/ports.ts';
 import { processMetrics } from './processmetrics.ts';
+import { ReportMetrics } from './reportmetrics.ts';
 
 /** What is true at the moment of a scrape. */
 export interface MetricsSnapshot {
   readonly mappings: readonly { readonly state: string; readonly pool: string; readonly count: number }[];
   readonly pools: readonly { readonly name: string; readonly ports: number; readonly free: number }[];
   readonly reservedSockets: number;
+  /** Streams to aggregators; absent: there is no reporter. */
+  readonly links?: { readonly connected: number; readonly waiting: number };
 }
 
 /** From what a lone pod should take (5 ms) to what nobody should wait for, in seconds. */
@@ -21,6 +24,8 @@ const APPLY_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 
 
 export class AgentMetrics implements Recorder {
   readonly #registry = new Registry();
+  /** Only of an agent that reports: others must not show an alarming zero. */
+  #reports: ReportMetrics | undefined;
   readonly #snapshot: () => MetricsSnapshot;
 
   readonly #mappings: Gauge<'state' | 'pool'>;
@@ -90,6 +95,12 @@ export class AgentMetrics implements Recorder {
     for (const invariant of WATCHED) this.#violations.inc({ invariant }, 0);
   }
 
+  /** What the agent tells aggregators, from the first time that it is asked for. */
+  get reports(): ReportMetrics {
+    this.#reports ??= new ReportMetrics(this.#registry);
+    return this.#reports;
+  }
+
   record(event: AgentEvent): void {
     switch (event.kind) {
       case 'mapped':
@@ -127,7 +138,7 @@ export class AgentMetrics implements Recorder {
 
   /** The exposition, and the content type to serve it with. */
   async expose(): Promise<{ readonly type: string; readonly text: string }> {
-    const { mappings, pools, reservedSockets } = this.#snapshot();
+    const { mappings, pools, reservedSockets, links } = this.#snapshot();
     // What is gone since the last scrape must not stay behind.
     for (const gauge of [this.#mappings, this.#ports, this.#freePorts]) gauge.reset();
     for (const { state, pool, count } of mappings) this.#mappings.set({ state, pool }, count);
@@ -136,6 +147,7 @@ export class AgentMetrics implements Recorder {
       this.#freePorts.set({ pool: name }, free);
     }
     this.#sockets.set(reservedSockets);
+    if (links !== undefined) this.reports.links(links);
     return { type: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 }

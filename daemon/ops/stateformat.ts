@@ -1,5 +1,5 @@
 /**
- * The text of the state file: `{"version":1,"grants":[…],"resting":[…],"settings":[…]}`. What does not fit the format
+ * The text of the state file: `{"version":1,"grants":[…],"resting":[…],"settings":[…],"epoch":1}`. What does not fit the format
  * never gets through, whoever wrote it: a name may reach a log, a number a socket, and a setting a path. No I/O.
  */
 import { isIP } from 'node:net';
@@ -81,16 +81,19 @@ const setting: v.GenericSchema<unknown, ChangedSetting> = v.object({
   ),
 } satisfies Record<keyof ChangedSetting, v.GenericSchema>);
 
+const epoch = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(Number.MAX_SAFE_INTEGER));
+
 const envelope = v.object({
   version: v.literal(STATE_VERSION),
   grants: v.array(v.unknown()),
   resting: v.array(v.unknown()),
   settings: v.array(v.unknown()),
+  epoch: v.exactOptional(v.unknown()),
 });
 
 export function encodeState(state: AgentState): string {
-  const { grants, resting, settings } = state;
-  return `${JSON.stringify({ version: STATE_VERSION, grants, resting, settings })}\n`;
+  const { grants, resting, settings, epoch } = state;
+  return `${JSON.stringify({ version: STATE_VERSION, grants, resting, settings, epoch })}\n`;
 }
 
 /** Entries that are not valid are left out one by one; a text that is no state file at all gives no state. Never throws. */
@@ -108,6 +111,7 @@ export function decodeState(text: string): Decoded {
     grants: validOf(grant, outer.output.grants, 'grants', bad),
     resting: validOf(resting, outer.output.resting, 'resting', bad),
     settings: validOf(setting, outer.output.settings, 'settings', bad),
+    ...epochOf(outer.output.epoch, bad),
   };
   if (bad.length === 0) return { state };
   return { state, problem: `${bad.length} of its entries are not valid and were left out, the first is ${bad[0]}` };
@@ -121,6 +125,13 @@ function validOf<T>(schema: v.GenericSchema<unknown, T>, entries: unknown[], lis
     else bad.push([list, index, v.getDotPath(parsed.issues[0])].filter((part) => part !== null).join('.'));
   }
   return valid;
+}
+
+function epochOf(value: unknown, bad: string[]): Pick<AgentState, 'epoch'> {
+  if (value === undefined) return {};
+  if (v.is(epoch, value)) return { epoch: value };
+  bad.push('epoch');
+  return {};
 }
 
 function whyNot(content: unknown, issue: v.BaseIssue<unknown>): string {

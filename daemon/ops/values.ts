@@ -82,18 +82,49 @@ export interface SocketAddress {
   readonly port: number;
 }
 
-/** `127.0.0.1:9464` or `[::1]:9464`; loopback only. Port 0 lets the kernel choose. */
+/** As `socketAddress`, loopback only. */
 export function loopbackAddress(text: string): SocketAddress {
+  const { host, port, loopback } = socketAddress(text);
+  if (loopback) return { host, port };
+  throw invalid(
+    `${quoted(text)} is not loopback, and plain HTTP is served on loopback only: write 127.0.0.1:${port}, behind a proxy with TLS`,
+  );
+}
+
+/** `127.0.0.1:9465` or `[::]:9465`. Port 0 lets the kernel choose. */
+export function socketAddress(text: string): SocketAddress & { readonly loopback: boolean } {
   const [, v6, v4, digits = ''] = /^(?:\[([^\]]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text) ?? [];
   const address = parseAddress(v6 ?? v4 ?? '');
   const port = Number(digits);
   if (address === undefined || port > 65_535) {
     throw invalid(`${quoted(text)} is not ADDRESS:PORT, such as 127.0.0.1:9464 or [::1]:9464`);
   }
-  if (classifyAddress(address) === 'loopback') return { host: address.text, port };
-  throw invalid(
-    `${quoted(text)} is not loopback, and plain HTTP is served on loopback only: write 127.0.0.1:${port}, behind a proxy with TLS`,
-  );
+  return { host: address.text, port, loopback: classifyAddress(address) === 'loopback' };
+}
+
+export interface Target extends SocketAddress {
+  /** It is an IP address, and no name. */
+  readonly literal: boolean;
+}
+
+const MAX_TARGETS = 16;
+
+/** Each `HOST:PORT`, with or without gRPC's `dns:///` in front of it. */
+export function reportTargets(items: readonly string[]): readonly Target[] {
+  if (items.length > MAX_TARGETS) throw invalid(`there are ${items.length} of them: at most ${MAX_TARGETS}`);
+  return items.map((item) => {
+    const [, v6, name, digits = ''] = /^(?:dns:\/\/\/)?(?:\[([^\]]+)\]|([^:/[\]]+)):(\d{1,5})$/.exec(item) ?? [];
+    const host = v6 ?? name ?? '';
+    const port = Number(digits);
+    const address = parseAddress(host);
+    const named = v6 === undefined && /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/.test(host) && /[A-Za-z]/.test(host);
+    if ((address === undefined && !named) || port < 1 || port > 65_535) {
+      throw invalid(
+        `${quoted(item)} is not HOST:PORT, such as dns:///berth-aggregator.berth.svc:9465, 192.0.2.1:9465 or [2001:db8::1]:9465`,
+      );
+    }
+    return { host: address?.text ?? host, port, literal: address !== undefined };
+  });
 }
 
 /** Ranges of addresses; a bare address is a range of one. */

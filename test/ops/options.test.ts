@@ -58,6 +58,7 @@ test('without anything but the source of pods the defaults hold', (t) => {
     procSys: '/proc/sys',
     staticHostPorts: false,
     hostAddresses: undefined,
+    aggregator: undefined,
     metricsAddress: { host: '127.0.0.1', port: 9464 },
     logLevel: 'info',
     logFormat: 'json',
@@ -94,6 +95,7 @@ nodePortRange: 31000-31999
 procSys: /host/proc/sys
 staticHostPorts: true
 hostAddresses: [192.0.2.7, "2001:db8::/32"]
+aggregator: ["dns:///berth-aggregator.berth.svc:9465", "192.0.2.1:9465", "[2001:db8::1]:9465"]
 metricsAddress: "[::1]:0"
 logLevel: debug
 logFormat: text
@@ -118,6 +120,11 @@ fullPassInterval: 1m30s
     hostAddresses: [
       { family: 4, text: '192.0.2.7/32' },
       { family: 6, text: '2001:db8::/32' },
+    ],
+    aggregator: [
+      { host: 'berth-aggregator.berth.svc', port: 9465, literal: false },
+      { host: '192.0.2.1', port: 9465, literal: true },
+      { host: '2001:db8::1', port: 9465, literal: true },
     ],
     metricsAddress: { host: '::1', port: 0 },
     logLevel: 'debug',
@@ -387,7 +394,7 @@ test('--help names every flag and variable once, in at most 100 columns', (t) =>
   const text = help();
   const flags = [...text.matchAll(/^ {2}--([a-z-]+)=/gm)].map(([, flag]) => flag);
   t.deepEqual(flags, [...new Set(flags)]);
-  t.is(flags.length, 19);
+  t.is(flags.length, 20);
   for (const flag of flags) t.true(text.includes(`[BERTH_${flag?.replaceAll('-', '_').toUpperCase()}`), flag);
   t.true(text.split('\n').every((line) => line.length <= 100 && line === line.trimEnd()));
   t.true(text.includes('--node-name=NAME [BERTH_NODE_NAME; default: node-7]'));

@@ -1,0 +1,97 @@
+/** Wires the agent's reporter: what it says of the node, and where it tells how that goes. */
+import { lookup } from 'node:dns/promises';
+import { readFileSync } from 'node:fs';
+import { status } from '@grpc/grpc-js';
+import { berth } from '../proto/service.ts';
+import { messageOf } from './core/errors.ts';
+import { poolSize } from './core/pool.ts';
+import type { MappingRegistry } from './core/registry.ts';
+import { printable } from './core/text.ts';
+import type { AgentOptions } from './ops/agentoptions.ts';
+import { systemClock } from './ops/clock.ts';
+import type { Log } from './ops/log.ts';
+import type { ReportMetrics } from './ops/reportmetrics.ts';
+import type { Reconciler } from './reconcile/reconciler.ts';
+import { grpcConnector } from './rpc/reportconnector.ts';
+import { Reporter } from './rpc/reporter.ts';
+import type { ReporterObserver } from './rpc/reportlink.ts';
+import { VERSION } from './version.ts';
+
+interface Reported {
+  readonly registry: MappingRegistry;
+  readonly reconciler: Reconciler;
+  readonly epoch: number;
+  readonly log: Log;
+  readonly metrics: ReportMetrics;
+}
+
+/** More than the aggregator takes (the contract says how many) is left out. */
+const MAX_ADDRESSES = 32;
+const MAX_POOLS = 256;
+
+/** Not started yet. */
+export function openReporter(options: AgentOptions, reported: Reported): Reporter {
+  const { registry, reconciler, epoch, log, metrics } = reported;
+  const bootID = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  return new Reporter({
+    registry,
+    targets: options.aggregator ?? [],
+    agent: { node: options.nodeName, bootID, epoch, version: VERSION },
+    status: () => nodeStatus(reconciler),
+    connect: grpcConnector(),
+    resolve: async (host) => (await lookup(host, { all: true, order: 'verbatim' })).map(({ address }) => address),
+    clock: systemClock,
+    random: Math.random,
+    observer: observing(log, metrics),
+  });
+}
+
+function nodeStatus({ nodeAddresses, ledger }: Reconciler): berth.v1.NodeStatus.$Properties {
+  const now = systemClock.monotonic();
+  const type = berth.v1.NodeAddress.Type.TYPE_DEVICE;
+  return {
+    addresses: nodeAddresses.slice(0, MAX_ADDRESSES).map(({ address }) => ({ type, address })),
+    pools: ledger
+      .pools()
+      .slice(0, MAX_POOLS)
+      .map((pool) => ({
+        name: pool.name,
+        ports: poolSize(pool),
+        freeTcp: ledger.free(pool.name, now, 'TCP'),
+        freeUdp: ledger.free(pool.name, now, 'UDP'),
+        freeSctp: ledger.free(pool.name, now, 'SCTP'),
+      })),
+  };
+}
+
+/** One line when an aggregator is lost, and one when it is back: not one for each attempt between them. */
+function observing(log: Log, metrics: ReportMetrics): ReporterObserver {
+  const failing = new Map<string, status>();
+  return {
+    connected: (address, replica) => {
+      failing.delete(address);
+      log.info({ event: 'aggregator-connected', address, replica: printable(replica, 64) });
+    },
+    lost: (address, code, details) => {
+      metrics.failed(status[code] ?? 'UNKNOWN');
+      if (failing.get(address) === code) return;
+      failing.set(address, code);
+      const message = `${status[code]}: ${printable(details, 512)}; it is tried again, and mappings work meanwhile`;
+      log[code === status.ABORTED ? 'error' : 'warn']({ event: 'aggregator-lost', address, message });
+    },
+    sent: (kind) => metrics.sent(kind),
+    resync: (address, reason) => {
+      metrics.resync();
+      log.info({ event: 'aggregator-resync', address, message: printable(reason, 256) });
+    },
+    resolved: (target) => {
+      failing.delete(target);
+    },
+    unresolved: (target, error) => {
+      metrics.failed('UNRESOLVED');
+      if (failing.has(target)) return;
+      failing.set(target, status.UNAVAILABLE);
+      log.warn({ event: 'aggregator-unresolved', target, message: printable(messageOf(error), 512) });
+    },
+  };
+}

@@ -1,0 +1,124 @@
+/**
+ * Tells every replica of the aggregator what is live on this node. It follows the replicas as their name resolves: each address has a
+ * stream of its own. It never blocks or fails the agent: what cannot be told is told later.
+ */
+import type { MappingRegistry } from '../core/registry.ts';
+import { ChangeFeed } from './feed.ts';
+import { type LinkContext, ReportLink } from './reportlink.ts';
+
+/** Where replicas are: an IP address is one of them, a name stands for every address that it resolves to. */
+export interface ReportTarget {
+  readonly host: string;
+  readonly port: number;
+  /** It is an IP address. */
+  readonly literal: boolean;
+}
+
+export interface ReporterOptions extends Omit<LinkContext, 'feed'> {
+  readonly registry: MappingRegistry;
+  readonly targets: readonly ReportTarget[];
+  /** Every IP address of the name. Rejects when that cannot be known. */
+  readonly resolve: (host: string) => Promise<readonly string[]>;
+}
+
+/** Changes made together are told together; a lone one is told at once. */
+const BATCH_MS = 50;
+const RESOLVE_MS = 30_000;
+const FIRST_RESOLVE_MS = 1_000;
+/** Of one name: more replicas than anybody runs. */
+const MAX_ADDRESSES = 64;
+
+export class Reporter implements Disposable {
+  readonly #options: ReporterOptions;
+  readonly #context: LinkContext;
+  readonly #links = new Map<string, ReportLink>();
+  /** What each name was resolved to last. */
+  readonly #resolved = new Map<ReportTarget, readonly string[]>();
+  readonly #timers = new Map<ReportTarget, () => void>();
+  #ended = false;
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+    this.#context = { ...options, feed: new ChangeFeed(options.registry, options.clock, BATCH_MS) };
+  }
+
+  get links(): number {
+    return this.#links.size;
+  }
+
+  get connected(): number {
+    return [...this.#links.values()].filter(({ connected }) => connected).length;
+  }
+
+  /** Call once the registry holds what the kernel holds: an empty one would take every mapping of the node away. */
+  start(): void {
+    for (const target of this.#options.targets) {
+      if (!target.literal) void this.#resolve(target, 0);
+      else this.#resolved.set(target, [addressOf(target.host, target.port)]);
+    }
+    this.#follow();
+  }
+
+  [Symbol.dispose](): void {
+    this.#ended = true;
+    for (const cancel of this.#timers.values()) cancel();
+    for (const link of this.#links.values()) link[Symbol.dispose]();
+    this.#links.clear();
+    this.#context.feed[Symbol.dispose]();
+  }
+
+  async #resolve(target: ReportTarget, failures: number): Promise<void> {
+    const { resolve, observer, clock, random } = this.#options;
+    let failed = 0;
+    try {
+      const found = await resolve(target.host);
+      const addresses = oneFamily(found, this.#resolved.get(target)).slice(0, MAX_ADDRESSES);
+      this.#resolved.set(
+        target,
+        addresses.map((address) => addressOf(address, target.port)),
+      );
+      observer.resolved(target.host);
+    } catch (error) {
+      failed = failures + 1;
+      if (!this.#ended) observer.unresolved(target.host, error);
+    }
+    if (this.#ended) return;
+    this.#follow();
+    const pause = failed === 0 ? RESOLVE_MS : Math.min(RESOLVE_MS, FIRST_RESOLVE_MS * 2 ** failed);
+    this.#timers.set(
+      target,
+      clock.after(pause * (0.5 + random() / 2), () => void this.#resolve(target, failed)),
+    );
+  }
+
+  /** A stream for each address, and none for what is an address no more. */
+  #follow(): void {
+    const wanted = new Set([...this.#resolved.values()].flat());
+    for (const [address, link] of this.#links) {
+      if (wanted.has(address)) continue;
+      this.#links.delete(address);
+      link[Symbol.dispose]();
+    }
+    for (const address of wanted) {
+      if (this.#links.has(address)) continue;
+      const link = new ReportLink(address, this.#context);
+      this.#links.set(address, link);
+      link.start();
+    }
+  }
+}
+
+/**
+ * A replica with two families is resolved twice, and its second stream would take the place of the first, for ever: only one family
+ * is used, the one in use as long as there are addresses of it.
+ */
+function oneFamily(addresses: readonly string[], before: readonly string[] | undefined): readonly string[] {
+  const ofFamily = (six: boolean) => addresses.filter((address) => address.includes(':') === six);
+  const six = before?.[0]?.startsWith('[') ?? addresses[0]?.includes(':') ?? false;
+  const same = ofFamily(six);
+  return [...new Set(same.length > 0 ? same : ofFamily(!six))].sort();
+}
+
+function addressOf(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
