@@ -18,6 +18,7 @@ const USAGE = 2;
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   agent: { summary: 'run the agent of this node', run: agent },
+  aggregator: { summary: 'run an aggregator, which answers for the cluster', run: aggregator },
   list: { summary: 'list the live mappings', run: (argv, signal) => client('list', argv, signal) },
   get: { summary: 'tell where a pod can be reached', run: (argv, signal) => client('get', argv, signal) },
   watch: { summary: 'follow the mappings as they change', run: (argv, signal) => client('watch', argv, signal) },
@@ -31,7 +32,7 @@ const HELP = `berth ${VERSION}: host ports for pods, allocated on the node
 usage: berth COMMAND [OPTIONS]
 
 ${Object.entries(COMMANDS)
-  .map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
   .join('\n')}
 
 berth COMMAND --help tells the options of a command.
@@ -43,6 +44,15 @@ async function agent(argv: readonly string[], signal: AbortSignal): Promise<numb
   if (command.kind === 'help') return print(command.text);
   const { runAgent } = await import('./agent.ts');
   await runAgent(command.options, signal);
+  return 0;
+}
+
+async function aggregator(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { readAggregatorOptions } = await import('./ops/aggregatoroptions.ts');
+  const command = readAggregatorOptions(await sourcesOf(argv));
+  if (command.kind === 'help') return print(command.text);
+  const { runAggregator } = await import('./aggregator.ts');
+  await runAggregator(command.options, signal);
   return 0;
 }
 

@@ -9,6 +9,7 @@ import { POOL_DEFAULTS } from '../daemon/core/pool.ts';
 import { parsePodRequest } from '../daemon/core/request.ts';
 import { decodePod } from '../daemon/kube/pod.ts';
 import { readAgentOptions } from '../daemon/ops/agentoptions.ts';
+import { readAggregatorOptions } from '../daemon/ops/aggregatoroptions.ts';
 import { parsePoolsFile } from '../daemon/ops/pools.ts';
 import { readUninstallOptions } from '../daemon/ops/uninstall/options.ts';
 import { assess } from '../daemon/reconcile/demand.ts';
@@ -98,7 +99,9 @@ test('every berth command that is shown works as it stands, argument by argument
     const argv = line.split(/\s+/).slice(1).map(node.replaced);
     const [command, ...rest] = argv;
     // They would be at work on this very machine.
-    const read = { agent: readAgentOptions, uninstall: readUninstallOptions }[command ?? ''];
+    const read = { agent: readAgentOptions, aggregator: readAggregatorOptions, uninstall: readUninstallOptions }[
+      command ?? ''
+    ];
     if (read !== undefined) {
       t.is(read({ argv: rest, env: {} }, 'node-a').kind, 'run', line);
       continue;
@@ -183,7 +186,7 @@ test('every link to a file leads to a file', (t) => {
 });
 
 test('the table of options in the docs is the one of the program', async (t) => {
-  const helps = ['agent', 'list'].map((command) => execa(process.execPath, [CLI, command, '--help']));
+  const helps = ['agent', 'aggregator', 'list'].map((command) => execa(process.execPath, [CLI, command, '--help']));
   const stdout = (await Promise.all(helps)).map((help) => help.stdout).join('\n');
   const text = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
   for (const [flag] of stdout.matchAll(/--[a-z][a-z-]+(?==)/g))

@@ -21,9 +21,11 @@ export interface HttpLimits {
   /** A connection that carries nothing is closed, in ms. */
   readonly idleMs: number;
   readonly connections: number;
+  /** The flag that says where to serve. */
+  readonly remedy: string;
 }
 
-const LIMITS: HttpLimits = { requestMs: 5_000, idleMs: 10_000, connections: 64 };
+const LIMITS: HttpLimits = { requestMs: 5_000, idleMs: 10_000, connections: 64, remedy: '--metrics-address' };
 
 export interface HttpEndpoint {
   /** With the port that the kernel chose, when port 0 was asked for. */
@@ -37,8 +39,9 @@ export async function serveHttp(
   address: SocketAddress,
   sources: HttpSources,
   signal: AbortSignal,
-  limits: HttpLimits = LIMITS,
+  given: Partial<HttpLimits> = {},
 ): Promise<HttpEndpoint> {
+  const limits = { ...LIMITS, ...given };
   const server = createServer(
     {
       maxHeaderSize: 8_192,
@@ -51,7 +54,7 @@ export async function serveHttp(
   );
   server.timeout = limits.idleMs;
   server.maxConnections = limits.connections;
-  await listen(server, address);
+  await listen(server, address, limits.remedy);
   // A connection that cannot be accepted (no descriptor is left) is told here; without a listener it would end the process.
   server.on('error', () => {});
   const { address: host, port } = server.address() as AddressInfo;
@@ -65,7 +68,7 @@ export async function serveHttp(
   return { address: { host, port }, closed };
 }
 
-async function listen(server: Server, { host, port }: SocketAddress): Promise<void> {
+async function listen(server: Server, { host, port }: SocketAddress, remedy: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
   server.listen({ host, port }, resolve);
@@ -73,7 +76,7 @@ async function listen(server: Server, { host, port }: SocketAddress): Promise<vo
     await promise;
   } catch (error) {
     throw invalid(
-      `metrics cannot be served on ${host} port ${port} (${messageOf(error)}): set --metrics-address to a free one`,
+      `metrics cannot be served on ${host} port ${port} (${messageOf(error)}): set ${remedy} to a free one`,
       error,
     );
   } finally {

@@ -15,7 +15,11 @@ interface Served extends HttpEndpoint {
   readonly abort: AbortController;
 }
 
-async function serve(t: ExecutionContext, sources: Partial<HttpSources> = {}, limits?: HttpLimits): Promise<Served> {
+async function serve(
+  t: ExecutionContext,
+  sources: Partial<HttpSources> = {},
+  limits?: Partial<HttpLimits>,
+): Promise<Served> {
   const abort = new AbortController();
   const endpoint = await serveHttp({ host: '127.0.0.1', port: 0 }, { ...SOURCES, ...sources }, abort.signal, limits);
   t.teardown(async () => {
@@ -126,7 +130,7 @@ test('a signal that has aborted before is obeyed', async (t) => {
   await t.notThrowsAsync(closed);
 });
 
-const SHORT: HttpLimits = { requestMs: 300, idleMs: 5_000, connections: 4 };
+const SHORT = { requestMs: 300, idleMs: 5_000, connections: 4 };
 
 test('V14: a client that never ends its request is cut off, and others are served meanwhile', async (t) => {
   const endpoint = await serve(t, {}, SHORT);

@@ -1,0 +1,100 @@
+/**
+ * An aggregator: constructs the adapters and answers for the cluster until it is told to stop. It keeps nothing on a disk: after
+ * a start the agents tell everything again, to each replica by itself.
+ */
+import { hostname } from 'node:os';
+import { status } from '@grpc/grpc-js';
+import { ClusterRegistry } from './core/cluster.ts';
+import { AggregatorMetrics, type ClusterSnapshot } from './ops/aggregatormetrics.ts';
+import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
+import { systemClock } from './ops/clock.ts';
+import { serveHttp } from './ops/http.ts';
+import { createLog, type Log } from './ops/log.ts';
+import { Repetition } from './ops/repetition.ts';
+import { trusting } from './rpc/caller.ts';
+import { type ServedCluster, serveCluster } from './rpc/clusterserver.ts';
+import type { ReportObserver } from './rpc/conversation.ts';
+import { VERSION } from './version.ts';
+
+const GRACE_MS = 3_000;
+
+/** Runs until the signal aborts and everything is closed. Rejects with what keeps it from working at all. */
+export async function runAggregator(options: AggregatorOptions, signal: AbortSignal): Promise<void> {
+  const log = createLog({ level: options.logLevel, format: options.logFormat, node: hostname() });
+  const cluster = new ClusterRegistry();
+  let served: ServedCluster | undefined;
+  const metrics = new AggregatorMetrics(VERSION, () => snapshot(cluster, served));
+  log.info({ event: 'started', version: VERSION, pid: process.pid });
+  const ready = () => {
+    const { heard, known } = cluster.count;
+    if (served?.ready) return { ok: true, text: `ready: ${heard} of ${known} nodes have reported` };
+    return { ok: false, text: `not ready: ${heard} of ${known} nodes have reported` };
+  };
+  const stop = new AbortController();
+  const ends = AbortSignal.any([signal, stop.signal]);
+  const sources = { metrics: () => metrics.expose(), live: () => ({ ok: true, text: 'alive' }), ready };
+  const http = await serveHttp(options.aggregatorMetricsAddress, sources, ends, {
+    remedy: '--aggregator-metrics-address',
+  });
+  try {
+    served = await serveCluster({
+      cluster,
+      address: options.listen,
+      authenticator: trusting,
+      clock: systemClock,
+      random: Math.random,
+      observer: observing(log, metrics),
+      report: (error) => log.error({ event: 'defect', error }),
+      readyMs: options.readyAfterMs,
+      onReady: () => log.info({ event: 'ready', ...cluster.count }),
+      signal: ends,
+      graceMs: GRACE_MS,
+    });
+    const { host, port } = served.address;
+    log.info({ event: 'listening', address: `${host}:${port}`, metrics: `${http.address.host}:${http.address.port}` });
+    if (!options.listen.loopback) {
+      log.warn({ event: 'warning', message: '--insecure-listen: whoever reaches this address may report and read' });
+    }
+    await served.closed;
+    log.info({ event: 'stopped' });
+  } finally {
+    stop.abort();
+    await http.closed;
+  }
+}
+
+/** Who comes and goes, bounded: an agent that comes again and again must not fill the log (I10). */
+function observing(log: Log, metrics: AggregatorMetrics): ReportObserver {
+  const repetition = new Repetition(systemClock);
+  return {
+    opened: ({ node, epoch, bootID, version }) => {
+      if (repetition.admit('agent', node, 'opened')) log.info({ event: 'agent', agent: node, epoch, bootID, version });
+    },
+    ended: (agent, refusal) => {
+      if (refusal !== undefined) metrics.refused(status[refusal.code] ?? 'UNKNOWN');
+      const code = refusal === undefined ? 'CANCELLED' : status[refusal.code];
+      const fields = { agent: agent?.node, code, message: refusal?.details };
+      if (!repetition.admit('agent', agent?.node ?? '', `ended ${code}`)) return;
+      const wrong = refusal !== undefined && refusal.code !== status.UNAVAILABLE;
+      log[wrong ? 'warn' : 'info']({ event: 'agent-ended', ...fields });
+    },
+    reported: (kind) => metrics.reported(kind),
+    resync: ({ node }, reason) => {
+      metrics.resync();
+      if (repetition.admit('resync', node, '')) log.info({ event: 'agent-resync', agent: node, message: reason });
+    },
+  };
+}
+
+function snapshot(cluster: ClusterRegistry, served: ServedCluster | undefined): ClusterSnapshot {
+  const { heard, known } = cluster.count;
+  let stale = 0;
+  for (const record of cluster.records.values()) if (record.stale && record.sequence !== undefined) stale += 1;
+  return {
+    nodes: { live: heard - stale, stale, silent: known - heard },
+    mappings: cluster.mappings.size,
+    watchers: served?.watchers ?? 0,
+    streams: served?.streams ?? 0,
+    ready: served?.ready ?? false,
+  };
+}
