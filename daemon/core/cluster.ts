@@ -110,8 +110,9 @@ export class ClusterRegistry {
   sweep(at: Moment): void {
     for (const [name, record] of this.#records) {
       const silent = at.monotonic - record.heard.monotonic;
-      if (record.session !== undefined && silent >= this.#limits.silenceMs) {
-        this.#giveUp(record, { kind: 'silent', ms: silent }, at);
+      if (silent >= this.#limits.silenceMs) {
+        // Also when its stream has been found lost since: the grace period counts from then, the bound from the last word.
+        if (record.session !== undefined) this.#giveUp(record, { kind: 'silent', ms: silent }, at);
         this.#markStale(record);
       }
       if (record.unsyncedSince === undefined) continue;

@@ -37,6 +37,8 @@ export interface ReportedPool {
 export interface ReportedStatus {
   readonly addresses: readonly ReportedAddress[];
   readonly pools: readonly ReportedPool[];
+  /** The number of the state that was told; absent: that is not said. */
+  readonly sequence?: number;
 }
 
 /** How an agent introduces itself. */

@@ -90,7 +90,9 @@ export class ReportSession {
     if (this.#state === 'ended') return NOTHING;
     this.#host.heard(this, at);
     this.#host.status(this, status);
-    return NOTHING;
+    const known = this.#host.sequence(this);
+    if (this.#state !== 'synced' || status.sequence === undefined || status.sequence === known) return NOTHING;
+    return this.#resync(`the agent has told state ${status.sequence}, known is state ${known}`, at);
   }
 
   snapshot(part: SnapshotPart, at: Moment): Reply {
@@ -120,9 +122,7 @@ export class ReportSession {
     if (sequence <= previous) return broken('delta.sequence: not larger than delta.previous');
     const known = this.#host.sequence(this);
     if (known !== previous) {
-      this.#state = 'awaiting';
-      this.#host.unsynced(this, at);
-      return { kind: 'resync', reason: `the delta changes state ${previous}, known is state ${known}` };
+      return this.#resync(`the delta changes state ${previous}, known is state ${known}`, at);
     }
     const byKey = new Map<string, ReportedChange>();
     for (const [index, change] of changes.entries()) {
@@ -146,6 +146,12 @@ export class ReportSession {
     if (this.#state === 'ended') return;
     this.#finish();
     this.#onEnd(reason);
+  }
+
+  #resync(reason: string, at: Moment): Reply {
+    this.#state = 'awaiting';
+    this.#host.unsynced(this, at);
+    return { kind: 'resync', reason };
   }
 
   #begin(): void {

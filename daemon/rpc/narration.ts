@@ -56,7 +56,7 @@ export class Narration {
     }
     if (this.#statusDue) {
       this.#statusDue = false;
-      return { status: this.#of.status() };
+      return { status: { ...this.#of.status(), sequence: this.#revision === undefined ? 0 : this.#told } };
     }
     return this.#revision === undefined ? this.#part() : this.#delta(this.#revision, upTo);
   }

@@ -160,10 +160,11 @@ function readAllowFrom({ cidrs }: berth.v1.AllowFrom.$Properties): readonly Cidr
   return at('allow_from', () => each('cidrs', cidrs, read, MAX_CIDRS));
 }
 
-function readStatus({ addresses, pools }: berth.v1.NodeStatus.$Properties): ReportedStatus {
+function readStatus({ addresses, pools, sequence }: berth.v1.NodeStatus.$Properties): ReportedStatus {
   return {
     addresses: each('addresses', addresses, readNodeAddress, MAX_ADDRESSES),
     pools: each('pools', pools, readPool, MAX_POOLS),
+    ...(sequence ? { sequence: number('sequence', sequence, 0, Number.MAX_SAFE_INTEGER) } : {}),
   };
 }
 

@@ -5,6 +5,7 @@ import type { Clock } from '../reconcile/ports.ts';
 const SWEEP_MS = 1_000;
 /** A sweep that comes so late was kept from running, as was everything that agents sent meanwhile: they are heard first. */
 const STALLED_MS = 5_000;
+const CATCH_UP_MS = 250;
 
 export class Upkeep implements Disposable {
   readonly #cluster: ClusterRegistry;
@@ -22,7 +23,7 @@ export class Upkeep implements Disposable {
     this.#onReady = onReady;
     this.#sweptAt = clock.monotonic();
     this.#deadline = this.#sweptAt + readyMs;
-    this.#next();
+    this.#next(SWEEP_MS);
   }
 
   get ready(): boolean {
@@ -34,8 +35,8 @@ export class Upkeep implements Disposable {
     this.#ready = false;
   }
 
-  #next(): void {
-    const due = this.#ready ? SWEEP_MS : Math.min(SWEEP_MS, this.#deadline - this.#clock.monotonic());
+  #next(ms: number): void {
+    const due = this.#ready ? ms : Math.min(ms, this.#deadline - this.#clock.monotonic());
     this.#cancel = this.#clock.after(Math.max(0, due), () => this.#tick());
   }
 
@@ -48,6 +49,6 @@ export class Upkeep implements Disposable {
       this.#ready = true;
       this.#onReady();
     }
-    this.#next();
+    this.#next(stalled ? CATCH_UP_MS : SWEEP_MS);
   }
 }

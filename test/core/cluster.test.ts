@@ -63,6 +63,16 @@ test('a delta that does not fit is answered by Resync; what follows of the old s
   t.deepEqual(shownCluster(cluster), ['n1/c:20000']);
 });
 
+test('a heartbeat that speaks of another state than the one known is answered by Resync', (t) => {
+  const cluster = new ClusterRegistry();
+  const session = opened(cluster, agentOf('n1'), 0);
+  session.snapshot(snapshotOf(1, 'a'), at(0));
+  t.deepEqual(session.status({ ...STATUS, sequence: 1 }, at(1)), { kind: 'nothing' });
+  t.deepEqual(session.status(STATUS, at(2)), { kind: 'nothing' });
+  const reason = 'the agent has told state 2, known is state 1';
+  t.deepEqual(session.status({ ...STATUS, sequence: 2 }, at(3)), { kind: 'resync', reason });
+});
+
 const broken: readonly (readonly [string, string, (session: ReportSession) => unknown])[] = [
   [
     'a delta between the parts of a snapshot',
@@ -144,6 +154,17 @@ test('I9: a stream that says nothing is stale at once after 25 s, and is ended',
   t.deepEqual(ends, [{ kind: 'silent', ms: 25_000 }]);
   // What still comes of it changes nothing.
   session.snapshot(snapshotOf(2, 'b'), at(36_000));
+  t.deepEqual(shownCluster(cluster), ['n1/a:20000?']);
+});
+
+test('I9: the grace period of a stream that was found lost late does not prolong the bound from its last word', (t) => {
+  const cluster = new ClusterRegistry();
+  const session = opened(cluster, agentOf('n1'), 0);
+  session.snapshot(snapshotOf(1, 'a'), at(0));
+  session.close(at(24_500));
+  cluster.sweep(at(24_999));
+  t.deepEqual(shownCluster(cluster), ['n1/a:20000']);
+  cluster.sweep(at(25_000));
   t.deepEqual(shownCluster(cluster), ['n1/a:20000?']);
 });
 
