@@ -36,9 +36,8 @@ export class Narration {
     this.#of = of;
   }
 
-  /** The aggregator asked for a snapshot. */
+  /** The aggregator asked for a snapshot. One that is under way is what it asks for: its parts must not begin anew. */
   resync(): void {
-    this.#snapshot = undefined;
     this.#revision = undefined;
   }
 
