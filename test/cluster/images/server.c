@@ -5,6 +5,7 @@
  *
  * A request over HTTP (connections stay open) or a datagram of any content is answered with
  *     pod=<host name> peer=<the client's address>
+ * Its log is its environment, a variable a line.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+extern char **environ;
 static char name[256];
 
 static int listen_on(int type, int port) {
@@ -55,6 +57,8 @@ static void serve(int connection, const struct sockaddr_in6 *peer) {
 int main(int argc, char **argv) {
   int tcp = listen_on(SOCK_STREAM, argc > 1 ? atoi(argv[1]) : 8080), udp = listen_on(SOCK_DGRAM, argc > 2 ? atoi(argv[2]) : 7777);
   struct pollfd sockets[] = {{tcp, POLLIN, 0}, {udp, POLLIN, 0}};
+  for (char **variable = environ; *variable != NULL; variable++) puts(*variable);
+  fflush(stdout);
   gethostname(name, sizeof name - 1);
   signal(SIGCHLD, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
