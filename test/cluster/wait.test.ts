@@ -29,7 +29,7 @@ const WAITING = {
       name: 'berth-wait',
       image: `berth:${VERSION}`,
       imagePullPolicy: 'Never',
-      args: ['wait', '--write-to', '/run/berth/ports'],
+      args: ['wait', '--env-file', '/run/berth/ports'],
       volumeMounts: [
         { name: 'podinfo', mountPath: '/etc/podinfo' },
         { name: 'ports', mountPath: '/run/berth' },
