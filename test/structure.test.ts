@@ -44,7 +44,21 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   reserve: ['core', 'reconcile', 'native', 'package'],
   rpc: ['core', 'reconcile', 'proto', 'native', 'package'],
   ops: ['core', 'reconcile', 'native', 'package'],
-  programs: ['core', 'rules', 'reconcile', 'proto', 'native', 'kube', 'datapath', 'reserve', 'rpc', 'ops', 'package'],
+  trust: ['core', 'reconcile', 'package'],
+  programs: [
+    'core',
+    'rules',
+    'reconcile',
+    'proto',
+    'native',
+    'kube',
+    'datapath',
+    'reserve',
+    'rpc',
+    'ops',
+    'trust',
+    'package',
+  ],
 };
 
 test('dependencies point one way: core <- rules <- reconcile <- adapters <- programs', (t) => {
