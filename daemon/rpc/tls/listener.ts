@@ -1,0 +1,108 @@
+/**
+ * A listener for HTTP/2 over TLS. Handshakes have bounds of their own: who begins one and does not end it takes no place from
+ * those who speak, and delays nobody. Certificates are replaced without closing anything.
+ *
+ *   connection --> handshake ----------------> handed over
+ *                     | late, or the oldest of too many; no HTTP/2; a certificate that no authority of clients signed
+ *                     '--> closed, and told by `onRefused`
+ *
+ * It must never hold a connection that it does not count.
+ */
+import { constants } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { messageOf } from '../../core/errors.ts';
+import { printable } from '../../core/text.ts';
+
+/** What the listener proves to clients, and what clients can prove to it; all PEM. */
+export interface ServerMaterial {
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities of clients; absent: no client is asked for a certificate. */
+  readonly clientAuthorities?: string;
+}
+
+export interface TlsListenerOptions {
+  readonly material: ServerMaterial;
+  /** Takes the connection: its handshake is done, and its certificate, if it has one, is one of a client's authority. */
+  readonly onConnection: (connection: TLSSocket) => void;
+  /** Told of every connection that was not handed over, with a reason that is fit to be shown. */
+  readonly onRefused?: (reason: string) => void;
+  /** How long a handshake may take, in ms. */
+  readonly handshakeMs?: number;
+  /** How many may be under way at once. One more, and the oldest is given up. */
+  readonly maxHandshakes?: number;
+}
+
+export interface TlsListener {
+  /** To be told where to listen, and to be closed. `maxConnections` is its user's. */
+  readonly server: Server;
+  /** From now on for every new connection. Throws when OpenSSL cannot use it; what was used before stays. */
+  use(material: ServerMaterial): void;
+}
+
+/** Long enough for a client with 3 lost packets (RFC 6298: 1 + 2 + 4 s). */
+const HANDSHAKE_MS = 10_000;
+/** Of 10 KB to 30 KB each. */
+const MAX_HANDSHAKES = 2_048;
+
+export function createTlsListener(options: TlsListenerOptions): TlsListener {
+  const { onConnection, onRefused = () => {}, handshakeMs = HANDSHAKE_MS, maxHandshakes = MAX_HANDSHAKES } = options;
+  const askClients = options.material.clientAuthorities !== undefined;
+  const server = createServer({
+    ...contextOf(options.material),
+    ALPNProtocols: ['h2'],
+    handshakeTimeout: handshakeMs,
+    requestCert: askClients,
+    // A certificate is one way of two to say who one is, so that it may be missing; a bad one is refused below.
+    rejectUnauthorized: false,
+  });
+
+  /** In the order of their arrival. A connection is known by its other end while Node does not tell which TLS socket is whose. */
+  const handshakes = new Map<string, Socket>();
+  server.on('connection', (raw: Socket) => {
+    const end = endOf(raw);
+    handshakes.set(end, raw);
+    raw.once('close', () => {
+      if (handshakes.get(end) === raw) handshakes.delete(end);
+    });
+    const [oldest] = handshakes.values();
+    if (handshakes.size > maxHandshakes) oldest?.destroy(new Error('more handshakes are under way than are allowed'));
+  });
+  server.on('secureConnection', (connection) => {
+    handshakes.delete(endOf(connection));
+    // From here on errors are HTTP/2's; without a listener one in between would end the process.
+    connection.on('error', () => {});
+    const reason = refusalOf(connection, askClients);
+    if (reason === undefined) return onConnection(connection);
+    connection.destroy();
+    onRefused(reason);
+  });
+  server.on('tlsClientError', (error, connection) => {
+    handshakes.delete(endOf(connection));
+    connection.destroy();
+    onRefused(printable(messageOf(error), 256));
+  });
+  return { server, use: (material) => server.setSecureContext(contextOf(material)) };
+}
+
+function refusalOf(connection: TLSSocket, askClients: boolean): string | undefined {
+  if (connection.alpnProtocol !== 'h2') return 'the client speaks no HTTP/2 (ALPN h2)';
+  if (!askClients || connection.authorized || connection.getPeerX509Certificate() === undefined) return undefined;
+  return printable(`the certificate of the client is not accepted: ${messageOf(connection.authorizationError)}`, 256);
+}
+
+function contextOf({ cert, key, clientAuthorities }: ServerMaterial) {
+  return {
+    cert,
+    key,
+    ...(clientAuthorities === undefined ? {} : { ca: clientAuthorities }),
+    minVersion: 'TLSv1.2',
+    // A session that is resumed is not checked against authorities that have been taken back since.
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+  } as const;
+}
+
+function endOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
