@@ -12,9 +12,12 @@ export type WatchEvent =
   /** Nothing changed up to this revision. */
   | { readonly kind: 'bookmark'; readonly revision: string };
 
+/** Which objects of a collection, as a list and a watch are told it. */
+export type Selector = Readonly<Partial<Record<'fieldSelector' | 'labelSelector', string>>>;
+
 export interface WatchRequest {
   readonly path: string;
-  readonly fieldSelector: string;
+  readonly selector: Selector;
   readonly revision: string;
   /** After so many seconds the server ends the stream by itself. */
   readonly timeoutSeconds: number;
@@ -30,13 +33,13 @@ const LINE = v.object({
 
 /** Throws an ApiError: expired when the revision is no longer kept, unreachable when the connection broke or made no sense. */
 export async function* watchObjects(client: Api, request: WatchRequest): AsyncGenerator<WatchEvent> {
-  const { path, fieldSelector, revision, timeoutSeconds, idleMs, signal } = request;
+  const { path, selector, revision, timeoutSeconds, idleMs, signal } = request;
   const query = {
     watch: 'true',
     allowWatchBookmarks: 'true',
     resourceVersion: revision,
     timeoutSeconds: `${timeoutSeconds}`,
-    fieldSelector,
+    ...selector,
   };
   const chunks = client.stream({ method: 'GET', path, query, signal }, idleMs);
   for await (const line of linesOf(chunks, MAX_LINE)) {
