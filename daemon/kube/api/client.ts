@@ -19,7 +19,7 @@ const REQUEST_MS = 15_000;
 export type PatchType = 'application/merge-patch+json' | 'application/strategic-merge-patch+json';
 
 export interface ApiRequest {
-  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
@@ -65,7 +65,7 @@ export class ApiClient implements Api, AsyncDisposable {
     using deadline = new Deadline(this.#options.clock, timeoutMs, request.signal);
     try {
       const body = await this.#open(request, what, deadline.signal);
-      return JSON.parse(await textOf(body, MAX_BODY)) as unknown;
+      return jsonOf(await textOf(body, MAX_BODY));
     } catch (error) {
       throw deadline.expired
         ? unreachable(what, `there was no answer for ${timeoutMs} ms`, error)
@@ -130,6 +130,15 @@ async function textOf(body: AsyncIterable<Uint8Array>, max: number): Promise<str
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** What V8 says of bad JSON quotes it, and an answer can hold a token or a key. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new Error(`the answer is no JSON (${text.length} characters)`);
+  }
 }
 
 /** Proxies in front of the API server answer in plain text. */
