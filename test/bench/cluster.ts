@@ -148,7 +148,7 @@ export class BenchCluster implements AsyncDisposable {
     await using client = clientAs('reader', this.#server, systemClock);
     let revision = from;
     while (!this.#end.signal.aborted) {
-      const request = { path: '/api/v1/pods', fieldSelector: `spec.nodeName=${NODE}`, revision };
+      const request = { path: '/api/v1/pods', selector: { fieldSelector: `spec.nodeName=${NODE}` }, revision };
       const limits = { timeoutSeconds: 3_600, idleMs: 3_600_000, signal: this.#end.signal };
       for await (const event of watchObjects(client, { ...request, ...limits })) {
         ({ revision } = event);

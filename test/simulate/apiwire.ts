@@ -16,7 +16,7 @@ export function wireOf(life: AgentLife, shelf: ObjectShelf, view: View): Transpo
   return new TransportDouble({
     server: {
       answer: (asked) => answer(life, server, asked),
-      watch: (query, say) => server.watch(query, say),
+      watch: (path, query, say) => server.watch(path, query, say),
     },
     journey: (asked) => journeyOf(life, asked),
     lag: () => (random.chance(0.8) ? random.between(0, 5) : random.between(5, 60)),

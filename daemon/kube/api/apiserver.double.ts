@@ -2,7 +2,7 @@
  * An API server in memory, as far as the agent uses one: pods are listed, watched, read and patched, Events are created and
  * patched, each answered as the real one does. It has no clock and no connections: who carries the requests is the caller's matter.
  */
-import { type Asked, type Reply, Resources, refusal } from './resources.double.ts';
+import { type Asked, isSelected, type Reply, Resources, refusal } from './resources.double.ts';
 import { type Change, Store } from './store.double.ts';
 
 /** What goes wrong with a request. `replyLost`: it is done all the same. */
@@ -36,14 +36,14 @@ export class ApiServerDouble {
    * Says what changed since the revision that is asked for, and from then on whatever changes, until the returned function is
    * called. Undefined: the revision is no longer kept, which is all that was said.
    */
-  watch(query: Asked['query'], say: (line: WatchLine) => void): (() => void) | undefined {
+  watch(path: string, query: Asked['query'], say: (line: WatchLine) => void): (() => void) | undefined {
     const from = Number(query.resourceVersion);
     if (from < this.store.compacted) {
       say({ type: 'ERROR', object: refusal(410, 'Expired', 'too old resource version').body });
       return undefined;
     }
     const tell = ({ type, object }: Change) => {
-      if (`spec.nodeName=${object.spec.nodeName}` === query.fieldSelector) say({ type, object });
+      if (isSelected(object, path, query)) say({ type, object });
     };
     for (const change of this.store.history) if (change.revision > from) tell(change);
     this.store.onChange.add(tell);

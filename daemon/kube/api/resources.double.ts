@@ -22,6 +22,8 @@ export interface AskedBody {
   };
   readonly status?: { readonly conditions: readonly { readonly message?: string }[] };
   readonly gracePeriodSeconds?: number;
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec?: { readonly token?: string; readonly audiences?: readonly string[]; readonly user?: string };
 }
 
 export interface Reply {
@@ -46,7 +48,7 @@ export class Resources {
   answer(asked: Asked): Reply {
     const { method, path, query, body } = asked;
     const [, , , collection, ...rest] = path.split('/');
-    if (method === 'GET' && collection === 'pods') return this.#list(query);
+    if (method === 'GET' && collection === 'pods') return this.#list(path, query);
     if (collection === 'nodes') return this.#node(method, rest[0], path, body);
     if (collection === 'namespaces' && rest.length < 2) return this.#namespace(method, rest[0], path, body);
     const [namespace = '', kind, name, sub] = rest;
@@ -54,6 +56,7 @@ export class Resources {
       const ending = this.#refusalOf(namespace, `${kind}`);
       if (ending !== undefined) return ending;
     }
+    if (kind === 'pods' && method === 'GET' && name === undefined) return this.#list(path, query);
     if (kind === 'pods') return this.#pod(asked, namespace, name, sub);
     if (kind === 'events') return this.#event(asked, namespace, name);
     return refusal(405, 'MethodNotAllowed', path);
@@ -132,15 +135,14 @@ export class Resources {
     return { code: 200, body: events.get(key) ?? event };
   }
 
-  #list({ resourceVersion, resourceVersionMatch, fieldSelector }: Asked['query']): Reply {
+  #list(path: string, query: Asked['query']): Reply {
+    const { resourceVersion, resourceVersionMatch } = query;
     const old = resourceVersion === undefined ? undefined : this.oldList;
     const revision = old?.revision ?? this.#store.revision;
     if (resourceVersionMatch === 'NotOlderThan' && Number(resourceVersion) > revision) {
       return refusal(504, 'Timeout', 'Too large resource version', ['ResourceVersionTooLarge']);
     }
-    const items = (old?.items ?? [...this.#store.pods.values()]).filter(
-      (pod) => `spec.nodeName=${pod.spec.nodeName}` === fieldSelector,
-    );
+    const items = (old?.items ?? [...this.#store.pods.values()]).filter((pod) => isSelected(pod, path, query));
     // Items of a list have no kind of their own.
     const bare = items.map((pod) => ({ ...pod, apiVersion: undefined, kind: undefined }));
     return {
@@ -176,6 +178,24 @@ export class Resources {
       return refusal(422, 'Invalid', `metadata.annotations: Too long: must have at most ${MAX_ANNOTATIONS} bytes`);
     return { code: 200, body: this.#store.put(changed) };
   }
+}
+
+/** Whether a list or a watch at this path, with this selector, holds the pod. */
+export function isSelected(
+  { spec, metadata }: StoredPod,
+  path: string,
+  { fieldSelector, labelSelector }: Asked['query'],
+): boolean {
+  const [, namespace] = /\/namespaces\/([^/]+)\//.exec(path) ?? [];
+  const labels = (metadata as { readonly labels?: Readonly<Record<string, string>> }).labels ?? {};
+  return (
+    (namespace === undefined || metadata.namespace === namespace) &&
+    (fieldSelector === undefined || `spec.nodeName=${spec.nodeName}` === fieldSelector) &&
+    (labelSelector ?? '').split(',').every((one) => {
+      const [key = '', value] = one.split('=');
+      return key === '' || labels[key] === value;
+    })
+  );
 }
 
 function inNamespace(namespace: string) {

@@ -24,6 +24,21 @@ export interface StoredEvent {
   readonly lastTimestamp: string;
 }
 
+/** A Secret or a ConfigMap. */
+export interface StoredData {
+  readonly kind: 'Secret' | 'ConfigMap';
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly resourceVersion: string };
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+/** Whose a token is, as TokenReview answers. */
+export interface StoredUser {
+  readonly username: string;
+  readonly uid?: string;
+  readonly groups?: readonly string[];
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
+}
+
 export interface Change {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
   readonly revision: number;
@@ -35,11 +50,34 @@ export class Store {
   readonly events = new Map<string, StoredEvent>();
   readonly nodes = new Map<string, object>();
   readonly namespaces = new Map<string, 'Active' | 'Terminating'>();
+  /** By `secrets/NAMESPACE/NAME` or `configmaps/NAMESPACE/NAME`. */
+  readonly data = new Map<string, StoredData>();
+  /** By token; `audiences` are those that the token was made for. */
+  readonly tokens = new Map<string, { readonly user: StoredUser; readonly audiences: readonly string[] }>();
+  /** Asked by every SubjectAccessReview, with its spec. */
+  allows: (spec: {
+    readonly user: string;
+    readonly resourceAttributes?: Readonly<Record<string, string>>;
+    readonly nonResourceAttributes?: Readonly<Record<string, string>>;
+  }) => boolean = () => false;
   history: Change[] = [];
   revision = 100;
   /** Revisions up to this one are no longer kept. */
   compacted = 0;
   readonly onChange = new Set<(change: Change) => void>();
+
+  /** Empty, as the manifests make it. */
+  putData(
+    kind: 'Secret' | 'ConfigMap',
+    namespace: string,
+    name: string,
+    data?: Readonly<Record<string, string>>,
+  ): StoredData {
+    const metadata = { namespace, name, resourceVersion: `${++this.revision}` };
+    const stored = { kind, metadata, ...(data && { data }) };
+    this.data.set(`${kind.toLowerCase()}s/${namespace}/${name}`, stored);
+    return stored;
+  }
 
   /** The pod appears or changes. Written again as it was, its revision stays, as with the API server. */
   put(object: object): StoredPod {

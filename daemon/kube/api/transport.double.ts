@@ -71,10 +71,10 @@ export class TransportDouble implements Transport {
     for (const watch of [...this.watches]) watch.close();
   }
 
-  #watch({ query }: Asked, signal: AbortSignal): WireAnswer {
+  #watch({ path, query }: Asked, signal: AbortSignal): WireAnswer {
     const { server, deliver, lag, onLine } = this.#options;
     const watch = new WatchDouble({ deliver, lag, onLine: onLine ?? (() => {}), signal });
-    const stop = server.watch(query, (line) => watch.say(line));
+    const stop = server.watch(path, query, (line) => watch.say(line));
     if (stop === undefined) watch.end();
     else {
       this.watches.add(watch);

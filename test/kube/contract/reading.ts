@@ -14,9 +14,9 @@ function listOf(at: Place, query: Readonly<Record<string, string>> = {}): Promis
 }
 
 function watchFrom(at: Place, revision: string, timeoutSeconds = 300, signal = new AbortController().signal) {
-  const fieldSelector = `spec.nodeName=${at.node}`;
+  const selector = { fieldSelector: `spec.nodeName=${at.node}` };
   const idleMs = 60_000;
-  return watchObjects(at.client(), { path: '/api/v1/pods', fieldSelector, revision, timeoutSeconds, idleMs, signal });
+  return watchObjects(at.client(), { path: '/api/v1/pods', selector, revision, timeoutSeconds, idleMs, signal });
 }
 
 /** So many events of a watch from the revision. */

@@ -9,6 +9,8 @@ import { ApiServerDouble, type Fault, type WatchLine } from '../../../daemon/kub
 import { type Asked, type AskedBody, type Reply, refusal } from '../../../daemon/kube/api/resources.double.ts';
 import type { TestServer } from '../apiserver/testserver.ts';
 import { authorize } from './authorization.ts';
+import { answerData } from './data.ts';
+import { review } from './reviews.ts';
 
 /** The server ends a watch with a bookmark so many ms before its end (bookmarks of the watch cache, since Kubernetes 1.17). */
 const BOOKMARK_BEFORE_END = 2_000;
@@ -118,16 +120,16 @@ export class StandIn implements TestServer {
     const forbidden = authorize(asked);
     if (forbidden !== undefined) return send(response, forbidden);
     if (kindOf(asked) === 'watch') return this.#watch(asked, response);
-    const reply = this.api.answer(asked);
+    const reply = review(this.store, asked) ?? answerData(this.store, asked) ?? this.api.answer(asked);
     if (fault?.kind === 'replyLost') return void response.destroy();
     return send(response, reply);
   }
 
-  #watch({ query }: Asked, response: ServerResponse): void {
+  #watch({ path, query }: Asked, response: ServerResponse): void {
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
     const write = (line: WatchLine) => response.write(`${JSON.stringify(line)}\n`);
-    const stop = this.api.watch(query, write);
+    const stop = this.api.watch(path, query, write);
     if (stop === undefined) return void response.end();
     this.#watches.add(response);
     const timers = this.#limit(response, query);
