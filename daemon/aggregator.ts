@@ -5,6 +5,7 @@
 import { hostname } from 'node:os';
 import { status } from '@grpc/grpc-js';
 import { ClusterRegistry } from './core/cluster.ts';
+import { printable } from './core/text.ts';
 import { AggregatorMetrics, type ClusterSnapshot } from './ops/aggregatormetrics.ts';
 import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
 import { systemClock } from './ops/clock.ts';
@@ -39,8 +40,7 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   try {
     served = await serveCluster({
       cluster,
-      address: options.listen,
-      authenticator: trusting,
+      doors: [{ address: options.listen, authenticator: trusting }],
       clock: systemClock,
       random: Math.random,
       observer: observing(log, metrics),
@@ -50,8 +50,8 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
       signal: ends,
       graceMs: GRACE_MS,
     });
-    const { host, port } = served.address;
-    log.info({ event: 'listening', address: `${host}:${port}`, metrics: `${http.address.host}:${http.address.port}` });
+    const listening = served.addresses.map(({ host, port }) => `${host}:${port}`).join(', ');
+    log.info({ event: 'listening', address: listening, metrics: `${http.address.host}:${http.address.port}` });
     if (!options.listen.loopback) {
       log.warn({ event: 'warning', message: '--insecure-listen: whoever reaches this address may report and read' });
     }
@@ -82,6 +82,12 @@ function observing(log: Log, metrics: AggregatorMetrics): ReportObserver {
     resync: ({ node }, reason) => {
       metrics.resync();
       if (repetition.admit('resync', node, '')) log.info({ event: 'agent-resync', agent: node, message: reason });
+    },
+    impostor: (caller, node) => {
+      metrics.impostor();
+      if (!repetition.admit('impostor', caller.node, '')) return;
+      const message = `the agent of node ${caller.node} tried to report for node ${printable(node, 253)}: it was refused`;
+      log.error({ event: 'impostor', agent: caller.node, claimed: node, message });
     },
   };
 }

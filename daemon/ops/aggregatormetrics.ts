@@ -24,6 +24,7 @@ export class AggregatorMetrics {
   readonly #reports: Counter<'kind'>;
   readonly #resyncs: Counter;
   readonly #refused: Counter<'code'>;
+  readonly #impostors: Counter;
 
   constructor(version: string, snapshot: () => ClusterSnapshot) {
     this.#snapshot = snapshot;
@@ -56,6 +57,11 @@ export class AggregatorMetrics {
       labelNames: ['code'],
       registers,
     });
+    this.#impostors = new Counter({
+      name: 'berth_report_impostors_total',
+      help: 'Times that the agent of one node tried to report for another, and was refused.',
+      registers,
+    });
     const build = { name: 'berth_build_info', help: 'Always 1; the label has the version.', registers };
     new Gauge({ ...build, labelNames: ['version'] }).set({ version }, 1);
     processMetrics(this.#registry);
@@ -73,6 +79,10 @@ export class AggregatorMetrics {
   /** `code`: the name of a gRPC status. */
   refused(code: string): void {
     this.#refused.inc({ code });
+  }
+
+  impostor(): void {
+    this.#impostors.inc();
   }
 
   /** The exposition, and the content type to serve it with. */

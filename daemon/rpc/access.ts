@@ -4,7 +4,7 @@
  */
 import { status } from '@grpc/grpc-js';
 import { type berth, HealthService, MappingService, NodeService, ReportService } from '../../proto/service.ts';
-import type { Caller } from './caller.ts';
+import type { Caller, Verb } from './caller.ts';
 import { Refusal } from './refusal.ts';
 
 /** Throws a Refusal when the caller may not make this request. `request` is undefined for a stream of requests. */
@@ -17,12 +17,12 @@ const reporter: Rule = ({ kind }) => {
   if (kind === 'client') throw denied('only agents report');
 };
 
-function reader<T>(namespaceOf: (request: T) => string | null | undefined): Rule {
+function reader<T>(verb: Verb, namespaceOf: (request: T) => string | null | undefined): Rule {
   return async (caller, request) => {
     if (caller.kind === 'loopback') return;
     if (caller.kind === 'agent') throw denied('an agent reports and reads nothing');
     const namespace = namespaceOf(request as T) || undefined;
-    if (await caller.mayRead(namespace)) return;
+    if (await caller.mayRead(verb, namespace)) return;
     throw denied(
       namespace === undefined
         ? 'the caller may not read all namespaces: name one'
@@ -32,10 +32,10 @@ function reader<T>(namespaceOf: (request: T) => string | null | undefined): Rule
 }
 
 const RULES: ReadonlyMap<object, Rule> = new Map<object, Rule>([
-  [MappingService.get, reader<berth.v1.GetRequest.$Properties>(({ namespace }) => namespace)],
-  [MappingService.list, reader<berth.v1.ListRequest.$Properties>(({ filter }) => filter?.namespace)],
-  [MappingService.watch, reader<berth.v1.WatchRequest.$Properties>(({ filter }) => filter?.namespace)],
-  [NodeService.listNodes, reader(() => undefined)],
+  [MappingService.get, reader<berth.v1.GetRequest.$Properties>('get', ({ namespace }) => namespace)],
+  [MappingService.list, reader<berth.v1.ListRequest.$Properties>('list', ({ filter }) => filter?.namespace)],
+  [MappingService.watch, reader<berth.v1.WatchRequest.$Properties>('watch', ({ filter }) => filter?.namespace)],
+  [NodeService.listNodes, reader('list', () => undefined)],
   [ReportService.report, reporter],
   [HealthService.check, anybody],
   [HealthService.watch, anybody],

@@ -1,13 +1,23 @@
 /** Who calls, as far as that is known, and whose business it is to find out. Data and an interface only. */
 import type { ServerSurfaceCall } from '@grpc/grpc-js/build/src/server-call.js';
+import type { PodRef } from '../core/vocabulary.ts';
 
 export type Caller =
   /** A process of this host over plaintext, or anybody where plaintext was asked for elsewhere: it may do everything. */
   | { readonly kind: 'loopback' }
-  /** The agent of this node: it may report for it, and nothing else. */
-  | { readonly kind: 'agent'; readonly node: string }
-  /** It may read the namespaces for which this says so; asked without one: everything. */
-  | { readonly kind: 'client'; mayRead(namespace: string | undefined): Promise<boolean> };
+  | AgentCaller
+  /** It may read the namespaces for which this says so; asked without one: everything. May reject with a Refusal. */
+  | { readonly kind: 'client'; mayRead(verb: Verb, namespace: string | undefined): Promise<boolean> };
+
+export type Verb = 'get' | 'list' | 'watch';
+
+/** The agent of this node: it may report for it, and nothing else. */
+export interface AgentCaller {
+  readonly kind: 'agent';
+  readonly node: string;
+  /** Its pod, where that is known. */
+  readonly pod?: PodRef;
+}
 
 /** Asked for every call, before its first message is looked at. Rejects with a Refusal (UNAUTHENTICATED). */
 export interface Authenticator {

@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo, Server as Listener } from 'node:net';
-import type { ServerCredentials } from '@grpc/grpc-js';
 import { type berth, HealthService, MappingService, NodeService, ReportService } from '../../proto/service.ts';
 import type { ClusterRegistry } from '../core/cluster.ts';
 import { BerthError, messageOf } from '../core/errors.ts';
@@ -14,7 +13,7 @@ import type { Authenticator } from './caller.ts';
 import type { ReportObserver } from './conversation.ts';
 import { toTimestamp } from './convert.ts';
 import { ChangeFeed } from './feed.ts';
-import { listenGrpc } from './grpclistener.ts';
+import { type GrpcListenerOptions, listenGrpc } from './grpclistener.ts';
 import { Guard } from './guard.ts';
 import { HealthAnswers } from './health.ts';
 import { MappingAnswers, type Subject } from './mappingservice.ts';
@@ -25,13 +24,19 @@ import { streamAge } from './streamage.ts';
 import { Upkeep } from './upkeep.ts';
 import { EncodedMappingService } from './watcher.ts';
 
-export interface ServeClusterOptions {
-  readonly cluster: ClusterRegistry;
+/** Where callers come in, and how it is found out who they are. */
+export interface Door {
   /** Port 0 lets the kernel choose. */
   readonly address: { readonly host: string; readonly port: number };
   readonly authenticator: Authenticator;
   /** Plaintext unless given. */
-  readonly credentials?: ServerCredentials;
+  readonly createListener?: NonNullable<GrpcListenerOptions['createListener']>;
+}
+
+export interface ServeClusterOptions {
+  readonly cluster: ClusterRegistry;
+  /** At least one; they serve the same. */
+  readonly doors: readonly Door[];
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: ReportObserver;
@@ -46,7 +51,8 @@ export interface ServeClusterOptions {
 }
 
 export interface ServedCluster {
-  readonly address: { readonly host: string; readonly port: number };
+  /** Of the doors, in their order. */
+  readonly addresses: readonly { readonly host: string; readonly port: number }[];
   readonly ready: boolean;
   readonly watchers: number;
   readonly streams: number;
@@ -68,6 +74,8 @@ const LIMITS = {
   // A peer that is gone without a word is noticed within 25 s.
   'grpc.keepalive_time_ms': 20_000,
   'grpc.keepalive_timeout_ms': 5_000,
+  // Who asks nothing keeps no place from others.
+  'grpc.max_connection_idle_ms': 300_000,
   'grpc.enable_channelz': 0,
 };
 
@@ -95,41 +103,40 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
   });
   const reports = new ReportAnswers({ cluster, instance, clock, observer, maxStreams: MAX_STREAMS, age, report });
   const nodes = new NodeAnswers({ cluster, freshness, report });
-  const guard = new Guard(options.authenticator, report);
-  let listener: Listener | undefined;
-  const { closed } = await listenGrpc({
-    services: [
-      guard.guarded(EncodedMappingService, mappings.handlers, MappingService),
-      guard.guarded(NodeService, nodes.handlers),
-      guard.guarded(ReportService, reports.handlers),
-      guard.guarded(HealthService, health.handlers),
-    ],
-    listen: async (made) => {
-      listener = made;
-      await listen(made, options.address);
-      return () => {};
-    },
-    limits: LIMITS,
-    maxConnections: MAX_CONNECTIONS,
-    ...(options.credentials && { credentials: options.credentials }),
-    onStop: () => {
-      upkeep[Symbol.dispose]();
-      health.set(false);
-      mappings.stop();
-      reports.stop();
-      health.stop();
-      feed[Symbol.dispose]();
-    },
-    report,
-    signal,
-    graceMs,
-  });
-  const { address: host, port } = (listener?.address() as AddressInfo | null) ?? {
-    address: options.address.host,
-    port: 0,
+  let stopped = false;
+  const onStop = () => {
+    if (stopped) return;
+    stopped = true;
+    upkeep[Symbol.dispose]();
+    health.set(false);
+    mappings.stop();
+    reports.stop();
+    health.stop();
+    feed[Symbol.dispose]();
   };
+  const opened: { address: Door['address']; closed: Promise<void> }[] = [];
+  // One that cannot be opened closes those before it.
+  const failed = new AbortController();
+  const ends = AbortSignal.any([signal, failed.signal]);
+  try {
+    for (const { address, authenticator, createListener } of options.doors) {
+      const guard = new Guard(authenticator, report);
+      const services = [
+        guard.guarded(EncodedMappingService, mappings.handlers, MappingService),
+        guard.guarded(NodeService, nodes.handlers),
+        guard.guarded(ReportService, reports.handlers),
+        guard.guarded(HealthService, health.handlers),
+      ];
+      const door = { services, limits: LIMITS, maxConnections: MAX_CONNECTIONS, onStop, report, signal: ends, graceMs };
+      opened.push(await openDoor({ ...door, ...(createListener && { createListener }) }, address));
+    }
+  } catch (error) {
+    failed.abort();
+    onStop();
+    throw error;
+  }
   return {
-    address: { host, port },
+    addresses: opened.map(({ address }) => address),
     get ready() {
       return upkeep.ready;
     },
@@ -139,11 +146,25 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
     get streams() {
       return reports.streams;
     },
-    closed,
+    closed: Promise.all(opened.map(({ closed }) => closed)).then(() => {}),
   };
 }
 
-async function listen(listener: Listener, { host, port }: ServeClusterOptions['address']): Promise<void> {
+async function openDoor(options: Omit<GrpcListenerOptions, 'listen'>, address: Door['address']) {
+  let listener: Listener | undefined;
+  const { closed } = await listenGrpc({
+    ...options,
+    listen: async (made) => {
+      listener = made;
+      await listen(made, address);
+      return () => {};
+    },
+  });
+  const { address: host, port } = (listener?.address() as AddressInfo | null) ?? { address: address.host, port: 0 };
+  return { address: { host, port }, closed };
+}
+
+async function listen(listener: Listener, { host, port }: Door['address']): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   listener.once('error', reject);
   listener.listen({ host, port }, resolve);

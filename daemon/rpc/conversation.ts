@@ -8,6 +8,7 @@ import { type ClusterRegistry, supersededMessage } from '../core/cluster.ts';
 import type { Moment, ReportedAgent } from '../core/noderecord.ts';
 import type { EndReason, Reply, ReportSession } from '../core/reportsession.ts';
 import type { Clock } from '../reconcile/ports.ts';
+import type { AgentCaller } from './caller.ts';
 import { Refusal } from './refusal.ts';
 import { type ReportMessage, readReport } from './reportmessage.ts';
 
@@ -28,6 +29,8 @@ export interface ReportObserver {
   /** A message came. */
   reported(kind: 'snapshot' | 'delta' | 'status'): void;
   resync(agent: ReportedAgent, reason: string): void;
+  /** The agent of one node tried to speak for another; it was refused. */
+  impostor(caller: AgentCaller, node: string): void;
 }
 
 export interface ConversationContext {

@@ -17,8 +17,8 @@ export interface GrpcListenerOptions {
   readonly listen: (listener: Listener) => Promise<() => void>;
   readonly limits: ServerOptions;
   readonly maxConnections: number;
-  /** Plaintext unless given. */
-  readonly credentials?: ServerCredentials;
+  /** Makes the listener, which hands over what is ready to speak HTTP/2; plaintext unless given. */
+  readonly createListener?: (take: (connection: Socket) => void) => Listener;
   readonly onConnection?: (connection: Socket) => void;
   /** Ends what streams. */
   readonly onStop: () => void;
@@ -35,13 +35,18 @@ export async function listenGrpc(options: GrpcListenerOptions): Promise<{ readon
   for (const [definition, handlers] of services) {
     grpc.addService(definition as ServiceDefinition, handlers as UntypedServiceImplementation);
   }
-  const injector = grpc.createConnectionInjector(options.credentials ?? ServerCredentials.createInsecure());
+  // What encrypts stands in front of it: to grpc-js the connection is a plain one.
+  const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const connections = new Set<Socket>();
-  const listener = createServer((connection) => {
-    connections.add(connection);
-    connection.once('close', () => connections.delete(connection));
+  const { createListener = createServer } = options;
+  const listener = createListener((connection) => {
     options.onConnection?.(connection);
     injector.injectConnection(connection);
+  });
+  // Those whose handshake is under way count too.
+  listener.on('connection', (connection: Socket) => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
   });
   listener.maxConnections = options.maxConnections;
   const unlisten = await options.listen(listener);

@@ -1,5 +1,12 @@
 /** Report streams over gRPC: a client of its own for each stream, so that one that failed leaves no back-off behind. */
-import { type ChannelCredentials, Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientOptions,
+  credentials,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
 import { type berth, ReportService } from '../../proto/service.ts';
 import type { ReportConnector } from './reportlink.ts';
 
@@ -16,10 +23,13 @@ const OPTIONS = {
   'grpc-node.max_session_memory': 10,
 };
 
-/** Plaintext unless credentials are given. */
-export function grpcConnector(channel: ChannelCredentials = credentials.createInsecure()): ReportConnector {
+/** Plaintext unless credentials are given; `options` are added to those of each channel. */
+export function grpcConnector(
+  channel: ChannelCredentials = credentials.createInsecure(),
+  options: ClientOptions = {},
+): ReportConnector {
   return (address, listener) => {
-    const client = new Client(address, channel, OPTIONS);
+    const client = new Client(address, channel, { ...OPTIONS, ...options });
     const { path, requestSerialize, responseDeserialize } = ReportService.report;
     const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
     let over = false;

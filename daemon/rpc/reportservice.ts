@@ -49,7 +49,7 @@ export class ReportAnswers {
   };
 
   #converse(call: ReportCall, caller: Caller): void {
-    const { maxStreams, report, age } = this.#source;
+    const { maxStreams, report, age, observer } = this.#source;
     if (this.#conversations.size >= maxStreams) {
       call.emit('error', new Refusal(status.RESOURCE_EXHAUSTED, `more than ${maxStreams} agents report`));
       return;
@@ -62,7 +62,12 @@ export class ReportAnswers {
         call.emit('error', refusal);
       },
     };
-    const conversation = new Conversation(this.#source, channel, (node) => maySpeakFor(caller, node));
+    const mayReport = (node: string) => {
+      if (maySpeakFor(caller, node)) return true;
+      if (caller.kind === 'agent') observer.impostor(caller, node);
+      return false;
+    };
+    const conversation = new Conversation(this.#source, channel, mayReport);
     this.#conversations.add(conversation);
     const ageless = age?.(() => conversation.refuse(new Refusal(status.UNAVAILABLE, 'the stream is old: come again')));
     const gone = () => {

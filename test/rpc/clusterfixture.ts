@@ -5,7 +5,7 @@ import { type ClusterLimits, ClusterRegistry } from '../../daemon/core/cluster.t
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { systemClock } from '../../daemon/ops/clock.ts';
 import { type Authenticator, trusting } from '../../daemon/rpc/caller.ts';
-import { type ServedCluster, serveCluster } from '../../daemon/rpc/clusterserver.ts';
+import { type Door, type ServedCluster, serveCluster } from '../../daemon/rpc/clusterserver.ts';
 import { grpcConnector } from '../../daemon/rpc/reportconnector.ts';
 import { Reporter } from '../../daemon/rpc/reporter.ts';
 import type { ReportConnector } from '../../daemon/rpc/reportlink.ts';
@@ -27,6 +27,7 @@ export interface AggregatorOptions {
   readonly port?: number;
   readonly authenticator?: Authenticator;
   readonly random?: () => number;
+  readonly createListener?: NonNullable<Door['createListener']>;
 }
 
 /** Gone when the test ends; a defect of it fails the test. */
@@ -37,8 +38,13 @@ export async function aggregator(t: ExecutionContext, options: AggregatorOptions
   const defects: Error[] = [];
   const served = await serveCluster({
     cluster,
-    address: { host: '127.0.0.1', port: options.port ?? 0 },
-    authenticator: options.authenticator ?? trusting,
+    doors: [
+      {
+        address: { host: '127.0.0.1', port: options.port ?? 0 },
+        authenticator: options.authenticator ?? trusting,
+        ...(options.createListener && { createListener: options.createListener }),
+      },
+    ],
     clock: systemClock,
     random: options.random ?? Math.random,
     observer: {
@@ -46,6 +52,7 @@ export async function aggregator(t: ExecutionContext, options: AggregatorOptions
       ended: (agent, refusal) => heard.push(`ended ${agent?.node} ${refusal ? status[refusal.code] : 'gone'}`),
       reported: (kind) => heard.push(kind),
       resync: ({ node }) => heard.push(`resync ${node}`),
+      impostor: (caller, node) => heard.push(`impostor ${caller.node} as ${node}`),
     },
     report: (error) => defects.push(error),
     readyMs: options.readyMs ?? 0,
@@ -61,7 +68,7 @@ export async function aggregator(t: ExecutionContext, options: AggregatorOptions
     const [defect] = defects;
     if (defect !== undefined) throw defect;
   });
-  return { cluster, served, address: `127.0.0.1:${served.address.port}`, heard, defects, stop };
+  return { cluster, served, address: `127.0.0.1:${served.addresses[0]?.port}`, heard, defects, stop };
 }
 
 export interface AgentOptions {

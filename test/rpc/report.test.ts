@@ -47,7 +47,7 @@ test('a replica that is restarted knows nothing, and is told everything again', 
   registry.set('node-a', mapping('a'), NOW);
   await eventually(() => first.cluster.mappings.size === 1);
   await first.stop();
-  const second = await aggregator(t, { port: first.served.address.port });
+  const second = await aggregator(t, { port: Number(first.address.split(':').at(-1)) });
   await eventually(() => second.cluster.mappings.size === 1);
   t.deepEqual(await listed(clientOf(t, second.address)), ['node-a/a:20000']);
 });
