@@ -57,7 +57,7 @@ for (const attack of ['rapidReset', 'continuation', 'hugeMessage', 'bomb', 'ping
   });
 }
 
-test.serial('V14: 1,000 half-open handshakes keep nobody waiting', async (t) => {
+test.serial('V14: while 1,000 handshakes are half open calls are answered and new clients come in', async (t) => {
   const refused: string[] = [];
   const { address, tokens, rights } = await secured(t, {
     createListener: (take) =>

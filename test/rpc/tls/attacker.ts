@@ -1,7 +1,7 @@
 /**
  * What hostile clients do to an HTTP/2 server, as a process of its own, so that the memory of the server is told apart:
  *
- *     node attacker.ts PORT ATTACK      one of the keys of ATTACKS; prints what it sent and how it ended, as JSON
+ *     PORT ATTACK      its arguments: one of the keys of ATTACKS, or `half`; it prints what it sent and how it ended, as JSON
  */
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
