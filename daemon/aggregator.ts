@@ -37,13 +37,16 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   const http = await serveHttp(options.aggregatorMetricsAddress, sources, ends, {
     remedy: '--aggregator-metrics-address',
   });
+  await using opened = new AsyncDisposableStack();
   try {
+    const secure = await openSecure(options, cluster, log, ends);
+    if (secure !== undefined) opened.use(secure);
     served = await serveCluster({
       cluster,
-      doors: [{ address: options.listen, authenticator: trusting }],
+      doors: [{ address: options.listen, authenticator: trusting }, ...(secure === undefined ? [] : [secure.door])],
       clock: systemClock,
       random: Math.random,
-      observer: observing(log, metrics),
+      observer: observing(log, metrics, (caller, node) => secure?.impostor(caller, node)),
       report: (error) => log.error({ event: 'defect', error }),
       readyMs: options.readyAfterMs,
       onReady: () => log.info({ event: 'ready', ...cluster.count }),
@@ -63,8 +66,15 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   }
 }
 
+/** Waits for the certificate, and gives that up when told to stop. */
+async function openSecure(options: AggregatorOptions, cluster: ClusterRegistry, log: Log, signal: AbortSignal) {
+  if (options.secureListen === undefined) return undefined;
+  const { openSecureDoor } = await import('./securedoor.ts');
+  return await openSecureDoor(options, cluster, log, signal);
+}
+
 /** Who comes and goes, bounded: an agent that comes again and again must not fill the log (I10). */
-function observing(log: Log, metrics: AggregatorMetrics): ReportObserver {
+function observing(log: Log, metrics: AggregatorMetrics, impostor: ReportObserver['impostor']): ReportObserver {
   const repetition = new Repetition(systemClock);
   return {
     opened: ({ node, epoch, bootID, version }) => {
@@ -86,6 +96,7 @@ function observing(log: Log, metrics: AggregatorMetrics): ReportObserver {
     impostor: (caller, node) => {
       metrics.impostor();
       if (!repetition.admit('impostor', caller.node, '')) return;
+      impostor(caller, node);
       const message = `the agent of node ${caller.node} tried to report for node ${printable(node, 253)}: it was refused`;
       log.error({ event: 'impostor', agent: caller.node, claimed: node, message });
     },

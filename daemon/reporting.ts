@@ -15,6 +15,9 @@ import type { Reconciler } from './reconcile/reconciler.ts';
 import { grpcConnector } from './rpc/reportconnector.ts';
 import { Reporter } from './rpc/reporter.ts';
 import type { ReporterObserver } from './rpc/reportlink.ts';
+import { targetNameOptions, tlsCredentials } from './rpc/tls/channel.ts';
+import { ChannelFiles } from './trust/channelfiles.ts';
+import { readToken } from './trust/files.ts';
 import { VERSION } from './version.ts';
 
 interface Reported {
@@ -29,7 +32,7 @@ interface Reported {
 const MAX_ADDRESSES = 32;
 const MAX_POOLS = 256;
 
-/** Not started yet. */
+/** Not started yet. Throws CONFIG_INVALID. */
 export function openReporter(options: AgentOptions, reported: Reported): Reporter {
   const { registry, reconciler, epoch, log, metrics } = reported;
   const bootID = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
@@ -38,12 +41,28 @@ export function openReporter(options: AgentOptions, reported: Reported): Reporte
     targets: options.aggregator ?? [],
     agent: { node: options.nodeName, bootID, epoch, version: VERSION },
     status: () => nodeStatus(reconciler),
-    connect: grpcConnector(),
+    connect: connectorOf(options, log),
     resolve: async (host) => (await lookup(host, { all: true, order: 'verbatim' })).map(({ address }) => address),
     clock: systemClock,
     random: Math.random,
     observer: observing(log, metrics),
   });
+}
+
+function connectorOf(options: AgentOptions, log: Log) {
+  const { aggregatorCA, aggregatorToken: token, aggregatorCert: cert, aggregatorKey: key } = options;
+  if (aggregatorCA === undefined) return grpcConnector();
+  const name = options.aggregatorServerName ?? options.aggregator?.find(({ literal }) => !literal)?.host;
+  const material = new ChannelFiles(
+    { authorities: aggregatorCA, ...(cert && key && { identity: { cert, key } }) },
+    (error) => log.warn({ event: 'aggregator-files', error }),
+  );
+  const channel = tlsCredentials({
+    material,
+    identified: cert !== undefined,
+    ...(token === undefined ? {} : { token: () => readToken(token) }),
+  });
+  return grpcConnector(channel, targetNameOptions(name));
 }
 
 function nodeStatus({ nodeAddresses, ledger }: Reconciler): berth.v1.NodeStatus.$Properties {

@@ -162,7 +162,9 @@ export type EventReason =
   | 'PoolExhausted'
   | 'PortConflict'
   /** The kernel refused a rule: no fault of the request. */
-  | 'DatapathFailed';
+  | 'DatapathFailed'
+  /** On the pod of an agent: it tried to report for another node. */
+  | 'ForeignNodeReport';
 
 /** An Event on a pod. */
 export interface PodEvent {

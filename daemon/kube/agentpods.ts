@@ -62,8 +62,9 @@ export class AgentPods {
       listed: (objects: readonly unknown[]) => {
         this.#pods.clear();
         for (const object of objects) this.#put(object);
+        // The first time, none is news too.
+        this.#tell(!this.#listed);
         this.#listed = true;
-        this.#tell();
       },
       changed: (object: unknown) => {
         this.#put(object);
@@ -98,9 +99,9 @@ export class AgentPods {
     this.#pods.set(metadata.uid, { name: metadata.name, node: spec.nodeName, ended });
   }
 
-  #tell(): void {
+  #tell(always = false): void {
     const nodes = new Set([...this.#pods.values()].filter(({ ended }) => !ended).map(({ node }) => node));
-    if (nodes.size === this.#nodes.size && nodes.isSubsetOf(this.#nodes)) return;
+    if (!always && nodes.size === this.#nodes.size && nodes.isSubsetOf(this.#nodes)) return;
     this.#nodes = nodes;
     this.#options.onNodes(nodes);
   }

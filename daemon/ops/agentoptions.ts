@@ -111,6 +111,37 @@ export function agentTable(hostname: string) {
       parse: value.reportTargets,
       help: 'The aggregators that are told what is live here. A name, such as dns:///berth-aggregator.berth.svc:9465, stands for every address that it resolves to; they are followed.',
     },
+    aggregatorCA: {
+      type: 'string',
+      value: 'FILE',
+      flag: 'aggregator-ca',
+      parse: value.absolutePath(),
+      help: 'Authorities that the certificate of an aggregator may be signed by, PEM, read again when it changes; without it reports go out in plaintext.',
+    },
+    aggregatorServerName: {
+      type: 'string',
+      value: 'NAME',
+      parse: value.serverName,
+      help: 'The name in the certificate of the aggregators; without it the first name in --aggregator.',
+    },
+    aggregatorToken: {
+      type: 'string',
+      value: 'FILE',
+      parse: value.absolutePath(),
+      help: 'Token that says which agent this is, read for every stream; it is sent only over TLS.',
+    },
+    aggregatorCert: {
+      type: 'string',
+      value: 'FILE',
+      parse: value.absolutePath(),
+      help: 'Client certificate that says which agent this is, PEM, read again when it changes.',
+    },
+    aggregatorKey: {
+      type: 'string',
+      value: 'FILE',
+      parse: value.absolutePath(),
+      help: 'The key of --aggregator-cert, PEM.',
+    },
     metricsAddress: {
       type: 'string',
       value: 'ADDRESS:PORT',
@@ -190,7 +221,20 @@ export function readAgentOptions(sources: Sources, hostname: string): AgentComma
   const { config: _, fullPassInterval: fullPassIntervalMs, reconnectCap: reconnectCapMs, ...values } = read.values;
   const pools = choosePools(read.values, read.origins);
   refuseNodePorts(pools, values.nodePortRange);
+  refuseUnsafeReports(values);
   return { kind: 'run', options: { ...values, pools, fullPassIntervalMs, reconnectCapMs } };
+}
+
+function refuseUnsafeReports(
+  values: Pick<AgentOptions, 'aggregatorCA' | 'aggregatorToken' | 'aggregatorCert' | 'aggregatorKey'>,
+): void {
+  const { aggregatorCA, aggregatorToken, aggregatorCert, aggregatorKey } = values;
+  if ((aggregatorCert === undefined) !== (aggregatorKey === undefined)) {
+    throw value.invalid('--aggregator-cert and --aggregator-key belong together: give both or neither');
+  }
+  if (aggregatorCA === undefined && (aggregatorToken ?? aggregatorCert) !== undefined) {
+    throw value.invalid('a token or certificate is shown only over TLS: give --aggregator-ca too');
+  }
 }
 
 const ABOUT = 'Runs on every node: gives host ports to the pods of the node that ask for them.';

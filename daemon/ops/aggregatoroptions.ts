@@ -12,6 +12,68 @@ export const AGGREGATOR_TABLE = {
     parse: value.socketAddress,
     help: 'Where agents and clients reach the aggregator over gRPC.',
   },
+  secureListen: {
+    type: 'string',
+    value: 'ADDRESS:PORT',
+    parse: value.socketAddress,
+    help: 'Where the aggregator is reached over TLS, by callers that say who they are with a token or a certificate, such as 0.0.0.0:9467.',
+  },
+  tlsCert: {
+    type: 'string',
+    value: 'FILE',
+    parse: value.absolutePath(),
+    help: 'Certificate to show, PEM, read again when it changes; without it one is made and signed by the authority in the Secret of --aggregator-authority.',
+  },
+  tlsKey: { type: 'string', value: 'FILE', parse: value.absolutePath(), help: 'The key of --tls-cert, PEM.' },
+  tlsName: {
+    type: 'list',
+    value: 'NAME,...',
+    separator: ',',
+    default: '',
+    parse: value.serverNames,
+    help: 'Names and addresses that a certificate is made for, besides those of the Services and of this host.',
+  },
+  clientCA: {
+    type: 'string',
+    value: 'FILE',
+    flag: 'client-ca',
+    parse: value.absolutePath(),
+    help: 'Authorities of client certificates, PEM: organisation berth:readers reads everything, berth:agents reports for the node of its common name.',
+  },
+  reviewTokens: {
+    type: 'boolean',
+    value: '',
+    default: 'true',
+    parse: value.truth,
+    help: 'Ask the API server whose a token is; without it client certificates alone count, and --tls-cert and --client-ca are needed.',
+  },
+  aggregatorNamespace: {
+    type: 'string',
+    value: 'NAME',
+    default: 'berth-system',
+    parse: value.dnsLabel,
+    help: 'Where the aggregator, its Secret and the pods of the agents are.',
+  },
+  aggregatorAuthority: {
+    type: 'string',
+    value: 'NAME',
+    default: 'berth-aggregator-ca',
+    parse: value.nodeName,
+    help: 'The Secret that holds the authority of the aggregator, and the ConfigMap that its certificate is published in.',
+  },
+  agentAccount: {
+    type: 'string',
+    value: 'NAME',
+    default: 'berth-agent',
+    parse: value.nodeName,
+    help: 'The service account of the agents.',
+  },
+  kubeconfig: {
+    type: 'string',
+    value: 'FILE',
+    parse: value.absolutePath(),
+    help: "How to reach the API server; without it: as the pod's service account, or, outside a cluster, by KUBECONFIG or ~/.kube/config.",
+  },
   insecureListen: {
     type: 'boolean',
     value: '',
@@ -73,8 +135,15 @@ export function readAggregatorOptions(sources: Sources): AggregatorCommand {
   const { host, port, loopback } = values.listen;
   if (!loopback && !values.insecureListen) {
     throw value.invalid(
-      `--listen ${host} port ${port} is not loopback and would be plaintext, without authentication: listen on 127.0.0.1:${port} behind a proxy with TLS, or allow it with --insecure-listen`,
+      `--listen ${host} port ${port} is not loopback and would be plaintext, without authentication: give --secure-listen instead, or allow it with --insecure-listen`,
     );
+  }
+  const { secureListen, tlsCert, tlsKey, clientCA, reviewTokens } = values;
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw value.invalid('--tls-cert and --tls-key belong together: give both or neither');
+  }
+  if (secureListen !== undefined && !reviewTokens && (tlsCert === undefined || clientCA === undefined)) {
+    throw value.invalid('--review-tokens=false leaves only certificates: give --tls-cert, --tls-key and --client-ca');
   }
   return { kind: 'run', options: { ...values, readyAfterMs } };
 }

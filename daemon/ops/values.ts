@@ -127,6 +127,24 @@ export function reportTargets(items: readonly string[]): readonly Target[] {
   });
 }
 
+const MAX_NAMES = 64;
+
+/** DNS names, one `*.` in front allowed, and IP addresses: what a certificate is made for. */
+export function serverNames(items: readonly string[]): readonly string[] {
+  if (items.length > MAX_NAMES) throw invalid(`there are ${items.length} of them: at most ${MAX_NAMES}`);
+  return items.map((item) => {
+    const address = parseAddress(item);
+    return address?.text ?? serverName(item);
+  });
+}
+
+export function serverName(text: string): string {
+  const name = text.toLowerCase();
+  if (name.length <= 253 && /^(\*\.)?[a-z0-9_]([-a-z0-9_]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(name))
+    return name;
+  throw invalid(`${quoted(text)} is neither a DNS name nor an IP address`);
+}
+
 /** Ranges of addresses; a bare address is a range of one. */
 export function cidrs(items: readonly string[]): readonly Cidr[] {
   return items.map((item) => {

@@ -59,6 +59,11 @@ test('without anything but the source of pods the defaults hold', (t) => {
     staticHostPorts: false,
     hostAddresses: undefined,
     aggregator: undefined,
+    aggregatorCA: undefined,
+    aggregatorServerName: undefined,
+    aggregatorToken: undefined,
+    aggregatorCert: undefined,
+    aggregatorKey: undefined,
     metricsAddress: { host: '127.0.0.1', port: 9464 },
     logLevel: 'info',
     logFormat: 'json',
@@ -96,6 +101,11 @@ procSys: /host/proc/sys
 staticHostPorts: true
 hostAddresses: [192.0.2.7, "2001:db8::/32"]
 aggregator: ["dns:///berth-aggregator.berth.svc:9465", "192.0.2.1:9465", "[2001:db8::1]:9465"]
+aggregatorCA: /tls/ca.crt
+aggregatorServerName: Berth-Aggregator.berth.svc
+aggregatorToken: /tls/token
+aggregatorCert: /tls/tls.crt
+aggregatorKey: /tls/tls.key
 metricsAddress: "[::1]:0"
 logLevel: debug
 logFormat: text
@@ -126,6 +136,11 @@ fullPassInterval: 1m30s
       { host: '192.0.2.1', port: 9465, literal: true },
       { host: '2001:db8::1', port: 9465, literal: true },
     ],
+    aggregatorCA: '/tls/ca.crt',
+    aggregatorServerName: 'berth-aggregator.berth.svc',
+    aggregatorToken: '/tls/token',
+    aggregatorCert: '/tls/tls.crt',
+    aggregatorKey: '/tls/tls.key',
     metricsAddress: { host: '::1', port: 0 },
     logLevel: 'debug',
     logFormat: 'text',
@@ -394,7 +409,7 @@ test('--help names every flag and variable once, in at most 100 columns', (t) =>
   const text = help();
   const flags = [...text.matchAll(/^ {2}--([a-z-]+)=/gm)].map(([, flag]) => flag);
   t.deepEqual(flags, [...new Set(flags)]);
-  t.is(flags.length, 20);
+  t.is(flags.length, 25);
   for (const flag of flags) t.true(text.includes(`[BERTH_${flag?.replaceAll('-', '_').toUpperCase()}`), flag);
   t.true(text.split('\n').every((line) => line.length <= 100 && line === line.trimEnd()));
   t.true(text.includes('--node-name=NAME [BERTH_NODE_NAME; default: node-7]'));
@@ -425,4 +440,12 @@ test('the name of a node is a DNS subdomain', (t) => {
   for (const name of ['a', 'node-1', 'ip-10-0-0-1.eu-west-1.compute.internal', '7']) t.is(nodeName(name), name);
   for (const name of ['', '-a', 'a-', 'a..b', 'A', 'a_b', 'a'.repeat(254)])
     t.throws(() => nodeName(name), undefined, name);
+});
+
+test('a token or a certificate for aggregators is refused without the authority that TLS needs', (t) => {
+  const only = 'a token or certificate is shown only over TLS: give --aggregator-ca too';
+  const pods = '--pods=dir:/pods';
+  refused(t, { argv: [pods, '--aggregator-token=/token'] }, only);
+  refused(t, { argv: [pods, '--aggregator-cert=/crt', '--aggregator-key=/key'] }, only);
+  refused(t, { argv: [pods, '--aggregator-ca=/ca', '--aggregator-cert=/crt'] }, /belong together/);
 });

@@ -1,0 +1,236 @@
+/** `berth aggregator` as a process, with an API server beside it: what it opens, who gets in, and what it never says. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, credentials } from '@grpc/grpc-js';
+import test, { type ExecutionContext } from 'ava';
+import { MappingRegistry } from '../daemon/core/registry.ts';
+import { grpcConnector } from '../daemon/rpc/reportconnector.ts';
+import { targetNameOptions, tlsCredentials } from '../daemon/rpc/tls/channel.ts';
+import { MappingService } from '../proto/service.ts';
+import { StandIn } from './kube/standin/server.ts';
+import { agent, eventually } from './rpc/clusterfixture.ts';
+import { mapping, NOW } from './rpc/fixture.ts';
+import { outcome } from './rpc/tls/secured.ts';
+
+const CLI = join(import.meta.dirname, '../daemon/cli.ts');
+const NAME = 'berth-aggregator-ca';
+const SECRET = `secrets/berth-system/${NAME}`;
+
+interface Running {
+  readonly pid: number;
+  readonly lines: string[];
+  /** Of the doors in their order, as its log says. */
+  readonly addresses: readonly string[];
+  readonly server: StandIn;
+  logged(event: string): Record<string, unknown> | undefined;
+  stop(): Promise<void>;
+}
+
+async function running(t: ExecutionContext, ...flags: readonly string[]): Promise<Running> {
+  const server = await StandIn.start();
+  server.store.putData('Secret', 'berth-system', NAME);
+  server.store.putData('ConfigMap', 'berth-system', NAME);
+  const directory = mkdtempSync(join(tmpdir(), 'berth-aggregator-'));
+  const kubeconfig = join(directory, 'config');
+  const named = (name: string, key: string, value: object) => [{ name, [key]: value }];
+  writeFileSync(
+    kubeconfig,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'x',
+      clusters: named('x', 'cluster', { server: server.url, 'insecure-skip-tls-verify': true }),
+      users: named('x', 'user', { token: 'canary-of-the-aggregator' }),
+      contexts: named('x', 'context', { cluster: 'x', user: 'x' }),
+    }),
+  );
+  const own = [
+    '--listen=127.0.0.1:0',
+    '--aggregator-metrics-address=127.0.0.1:0',
+    '--log-level=debug',
+    '--ready-after=0s',
+  ];
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [CLI, 'aggregator', ...own, `--kubeconfig=${kubeconfig}`, ...flags],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH },
+    },
+  );
+  const exited = once(child, 'exit');
+  const lines: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    let rest = '';
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      const parts = (rest + chunk).split('\n');
+      rest = parts.pop() ?? '';
+      lines.push(...parts);
+    });
+  }
+  const logged = (event: string) => {
+    const found = lines.find((line) => line.includes(`"event":"${event}"`));
+    return found === undefined ? undefined : (JSON.parse(found) as Record<string, unknown>);
+  };
+  const stop = async () => {
+    child.kill('SIGTERM');
+    await exited;
+  };
+  t.teardown(async () => {
+    await stop();
+    await server[Symbol.asyncDispose]();
+    rmSync(directory, { recursive: true, force: true });
+  });
+  await eventually(() => logged('listening') !== undefined || child.exitCode !== null);
+  if (child.exitCode !== null) throw new Error(lines.join('\n'));
+  const addresses = String(logged('listening')?.address).split(', ');
+  return { pid: child.pid as number, lines, addresses, server, logged, stop };
+}
+
+/** The listening sockets of a process, as `127.0.0.1`, `0.0.0.0` or `::`, from the kernel's own tables. */
+function listeningAt(pid: number): string[] {
+  const inodes = new Set(
+    readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+      try {
+        return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [];
+      } catch {
+        return [];
+      }
+    }),
+  );
+  const rows = ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((table) =>
+    readFileSync(`/proc/${pid}/net/${table}`, 'utf8')
+      .split('\n')
+      .slice(1)
+      .map((row) => [table, ...row.trim().split(/\s+/)] as const),
+  );
+  return rows
+    .filter(
+      ([table, , , , state, , , , , , inode]) => inodes.has(inode ?? '') && (state === '0A' || table.startsWith('udp')),
+    )
+    .map(([table, , local]) => `${table} ${local?.split(':')[0]}`)
+    .sort();
+}
+
+const LOOPBACK = 'tcp 0100007F';
+const ANYWHERE = 'tcp 00000000';
+
+test.serial('V13: by default an aggregator listens on loopback alone: gRPC and metrics', async (t) => {
+  const { pid, server } = await running(t);
+  t.deepEqual(listeningAt(pid), [LOOPBACK, LOOPBACK]);
+  // Nothing is asked of an API server that nobody needs.
+  t.is(server.asked.length, 0);
+});
+
+test.serial('V13: --secure-listen opens one port more, and nothing else', async (t) => {
+  const { pid } = await running(t, '--secure-listen=0.0.0.0:0');
+  t.deepEqual(listeningAt(pid), [ANYWHERE, LOOPBACK, LOOPBACK]);
+});
+
+test.serial(
+  'V17, V18: agents and clients come in by their tokens, a thief is told on, and no log line holds a secret',
+  async (t) => {
+    const { addresses, server, lines, logged, stop } = await running(t, '--secure-listen=127.0.0.1:0');
+    const [plain = '', secure = ''] = addresses;
+    const bundle = () => server.store.data.get(`configmaps/berth-system/${NAME}`)?.data?.['ca.crt'];
+    await eventually(() => bundle() !== undefined);
+    const channel = (token: string) =>
+      tlsCredentials({
+        material: {
+          follow: (use) => {
+            use({ authorities: bundle() ?? '' });
+            return () => {};
+          },
+        },
+        identified: false,
+        token: async () => token,
+      });
+    // As the Service's name is resolved to the address of a replica.
+    const named = targetNameOptions('berth-aggregator.berth-system.svc');
+    const tokenOf = (name: string) =>
+      ['eyJhbGciOiJub25lIn0', Buffer.from(`{"canary":"${name}"}`).toString('base64url'), 'c2ln'].join('.');
+    const user = (pod: string, node?: string) => ({
+      username: 'system:serviceaccount:berth-system:berth-agent',
+      extra: {
+        'authentication.kubernetes.io/pod-name': [pod],
+        'authentication.kubernetes.io/pod-uid': [`uid-${pod}`],
+        ...(node && { 'authentication.kubernetes.io/node-name': [node] }),
+      },
+    });
+    const { tokens } = server.store;
+    tokens.set(tokenOf('a'), { user: user('agent-a', 'node-a'), audiences: ['berth'] });
+    tokens.set(tokenOf('b'), { user: user('agent-b'), audiences: ['berth'] });
+    tokens.set(tokenOf('ann'), { user: { username: 'ann' }, audiences: ['berth'] });
+    tokens.set(tokenOf('api'), { user: { username: 'ann' }, audiences: ['https://kubernetes.default.svc'] });
+    server.store.allows = ({ user: name, resourceAttributes: of }) =>
+      name === 'ann' &&
+      of?.group === 'berth.dev' &&
+      of.resource === 'mappings' &&
+      of.verb === 'list' &&
+      of.namespace === 'shop';
+    const labels = { 'app.kubernetes.io/name': 'berth', 'app.kubernetes.io/component': 'agent' };
+    const metadata = { name: 'agent-b', namespace: 'berth-system', uid: 'uid-agent-b', annotations: {}, labels };
+    server.store.put({ metadata, spec: { nodeName: 'node-b' }, status: { phase: 'Running' } });
+
+    const registry = new MappingRegistry();
+    registry.set('node-a', mapping('web'), NOW);
+    const report = (node: string, token: string) =>
+      agent(t, [secure], { node, registry, connect: grpcConnector(channel(tokenOf(token)), named) });
+    const good = report('node-a', 'a');
+    const old = report('node-b', 'b');
+    await eventually(() => [good, old].every(({ heard }) => heard.some((one) => one.startsWith('connected'))));
+    const thief = report('node-b', 'a');
+    await eventually(() => thief.heard.some((one) => one.startsWith('lost PERMISSION_DENIED')));
+    await eventually(() => server.store.events.size > 0);
+    const [event] = server.store.events.values();
+    t.like(event, {
+      reason: 'ForeignNodeReport',
+      involvedObject: { kind: 'Pod', name: 'agent-a', uid: 'uid-agent-a' },
+    });
+    t.is(logged('impostor')?.level, 'error');
+
+    const ask = (address: string, namespace: string, token?: string) => {
+      const client = new Client(address, token === undefined ? credentials.createInsecure() : channel(tokenOf(token)), {
+        'grpc.use_local_subchannel_pool': 1,
+        ...named,
+      });
+      t.teardown(() => client.close());
+      return outcome(client, MappingService.list, { filter: { namespace } });
+    };
+    t.is(await ask(secure, 'shop', 'ann'), 'OK');
+    t.regex(await ask(secure, 'bank', 'ann'), /^PERMISSION_DENIED/);
+    t.regex(await ask(secure, 'shop', 'api'), /^UNAUTHENTICATED/);
+    t.regex(await ask(secure, 'shop', 'forged'), /^UNAUTHENTICATED/);
+    // What kubectl port-forward reaches.
+    t.is(await ask(plain, ''), 'OK');
+    // The API server answers with what it was sent, cut off, and not at all.
+    for (const fault of [
+      { kind: 'text', text: `{"spec":{"token":"${tokenOf('x')}"},` },
+      { kind: 'refuseConnection' },
+    ] as const) {
+      server.fault = () => fault;
+      t.regex(await ask(secure, 'shop', `other-${fault.kind}`), /^UNAVAILABLE the API server cannot be asked/);
+    }
+    t.regex(await ask(secure, 'shop', 'ann'), /^OK|^UNAVAILABLE/);
+
+    await stop();
+    const said = lines.join('\n');
+    t.true(lines.length > 5);
+    const key = server.store.data.get(SECRET)?.data?.['tls.key'] ?? '';
+    t.true(key.length > 100);
+    for (const secret of [
+      'eyJhbGciOiJub25lIn0',
+      Buffer.from('{"canary').toString('base64url').slice(0, 10),
+      'c2ln',
+      'canary',
+      key.slice(60, 76),
+      'BEGIN PRIVATE',
+      'Bearer e',
+    ]) {
+      t.false(said.includes(secret), secret);
+    }
+  },
+);
