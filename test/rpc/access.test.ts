@@ -48,8 +48,8 @@ test('a client reads the namespaces that it may read, and reports nothing', asyn
   const asked: unknown[] = [];
   const { client, code, report } = await serverFor(t, {
     kind: 'client',
-    mayRead: async (namespace) => {
-      asked.push(namespace);
+    mayRead: async (verb, namespace) => {
+      asked.push([verb, namespace]);
       return namespace === 'shop';
     },
   });
@@ -59,7 +59,13 @@ test('a client reads the namespaces that it may read, and reports nothing', asyn
   t.is(await code(ask(client, MappingService.list, {})), status.PERMISSION_DENIED);
   t.is(await code(ask(client, NodeService.listNodes, {})), status.PERMISSION_DENIED);
   t.is(await report(), status.PERMISSION_DENIED);
-  t.deepEqual(asked, ['shop', 'shop', 'other', undefined, undefined]);
+  t.deepEqual(asked, [
+    ['get', 'shop'],
+    ['list', 'shop'],
+    ['get', 'other'],
+    ['list', undefined],
+    ['list', undefined],
+  ]);
 });
 
 test('who is not known gets no further, but health may be asked by anybody', async (t) => {

@@ -55,6 +55,7 @@ class Life {
       },
       reported: () => {},
       resync: () => {},
+      impostor: () => {},
     };
     this.reports = new ReportAnswers({
       cluster: this.cluster,
