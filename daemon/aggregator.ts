@@ -12,7 +12,7 @@ import { systemClock } from './ops/clock.ts';
 import { serveHttp } from './ops/http.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { Repetition } from './ops/repetition.ts';
-import { trusting } from './rpc/caller.ts';
+import { reading, trusting } from './rpc/caller.ts';
 import { type ServedCluster, serveCluster } from './rpc/clusterserver.ts';
 import type { ReportObserver } from './rpc/conversation.ts';
 import { VERSION } from './version.ts';
@@ -41,9 +41,11 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   try {
     const secure = await openSecure(options, cluster, log, ends);
     if (secure !== undefined) opened.use(secure);
+    // Where agents have a door at which they prove their node, nobody speaks for a node without that.
+    const plain = secure === undefined ? trusting : reading;
     served = await serveCluster({
       cluster,
-      doors: [{ address: options.listen, authenticator: trusting }, ...(secure === undefined ? [] : [secure.door])],
+      doors: [{ address: options.listen, authenticator: plain }, ...(secure === undefined ? [] : [secure.door])],
       clock: systemClock,
       random: Math.random,
       observer: observing(log, metrics, (caller, node) => secure?.impostor(caller, node)),

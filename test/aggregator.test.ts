@@ -206,6 +206,8 @@ test.serial(
     t.regex(await ask(secure, 'shop', 'forged'), /^UNAUTHENTICATED/);
     // What kubectl port-forward reaches.
     t.is(await ask(plain, ''), 'OK');
+    const stranger = agent(t, [plain], { node: 'node-b', registry });
+    await eventually(() => stranger.heard.some((one) => one.startsWith('lost PERMISSION_DENIED')));
     // The API server answers with what it was sent, cut off, and not at all.
     for (const fault of [
       { kind: 'text', text: `{"spec":{"token":"${tokenOf('x')}"},` },
