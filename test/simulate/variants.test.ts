@@ -4,7 +4,7 @@ import { firstCatch, unchanged } from './variants/variant.ts';
 import { VARIANTS } from './variants/variants.ts';
 
 /** Most bugs show within ten seeds; those that need a rare fault besides within so many. */
-const SEEDS = 150;
+const SEEDS = 400;
 /** As many as nearly all bugs need. */
 const CONTROL_SEEDS = 60;
 
