@@ -3,7 +3,7 @@
  * API server refuses it when the name belongs to another life of the pod by now.
  *
  * Annotations and condition go to the subresource `status` together: unlike those of other kinds, the status of a pod takes
- * annotations (podStatusStrategy.PrepareForUpdate resets spec, owners and deletion alone, in every release; network plugins have
+ * annotations (podStatusStrategy.PrepareForUpdate resets spec, owners and deletion alone; tried on 1.20; network plugins have
  * always written theirs so). It is half of the writes, readers see both at once, and the right to patch pods, with it their
  * images, is not needed.
  */
