@@ -1,6 +1,8 @@
 /** The options of `berth agent`: their table, and what has to be true of several of them together. */
+
 import type { PoolConfig } from '../core/pool.ts';
 import { quoted } from '../core/text.ts';
+import { CONFIG_FILE, LOG_FORMAT } from './commonoptions.ts';
 import { helpText } from './help.ts';
 import { readOptions } from './options.ts';
 import type { OptionTable, Sources, Values } from './optiontable.ts';
@@ -163,13 +165,7 @@ export function agentTable(hostname: string) {
       parse: value.oneOf(['debug', 'info', 'warn', 'error']),
       help: 'debug, info, warn or error; what was mapped and released is logged at info.',
     },
-    logFormat: {
-      type: 'string',
-      value: 'FORMAT',
-      default: 'json',
-      parse: value.oneOf(['json', 'text']),
-      help: 'json, one object a line, or text, for people.',
-    },
+    logFormat: LOG_FORMAT,
     nftTransport: {
       type: 'string',
       value: 'HOW',
@@ -191,12 +187,7 @@ export function agentTable(hostname: string) {
       parse: value.duration('1s', '1h'),
       help: "How often the kernel's table is read again when nobody seems to have changed it.",
     },
-    config: {
-      type: 'string',
-      value: 'FILE',
-      parse: value.absolutePath(),
-      help: 'YAML file with any of these options; flags and variables win over it.',
-    },
+    config: CONFIG_FILE,
   } as const satisfies OptionTable;
 }
 

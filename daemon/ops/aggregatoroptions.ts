@@ -1,4 +1,5 @@
 /** The options of `berth aggregator`. */
+import { CONFIG_FILE, LOG_FORMAT } from './commonoptions.ts';
 import { helpText } from './help.ts';
 import { readOptions } from './options.ts';
 import type { OptionTable, Sources, Values } from './optiontable.ts';
@@ -102,19 +103,8 @@ export const AGGREGATOR_TABLE = {
     parse: value.oneOf(['debug', 'info', 'warn', 'error']),
     help: 'debug, info, warn or error; which agents come and go is logged at info.',
   },
-  logFormat: {
-    type: 'string',
-    value: 'FORMAT',
-    default: 'json',
-    parse: value.oneOf(['json', 'text']),
-    help: 'json, one object a line, or text, for people.',
-  },
-  config: {
-    type: 'string',
-    value: 'FILE',
-    parse: value.absolutePath(),
-    help: 'YAML file with any of these options; flags and variables win over it.',
-  },
+  logFormat: LOG_FORMAT,
+  config: CONFIG_FILE,
 } as const satisfies OptionTable;
 
 export type AggregatorOptions = Omit<Values<typeof AGGREGATOR_TABLE>, 'config' | 'readyAfter'> & {
