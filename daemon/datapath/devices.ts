@@ -2,7 +2,7 @@
  * The node's network devices over rtnetlink: what they are, and the two switches that mappings need on them. It
  * must never change anything but `route_localnet` and `hairpin_mode`, each on one device.
  */
-import { AttributeWriter, attribute, attributeText } from '../native/attributes.ts';
+import { AttributeWriter, attribute, attributeLength, attributeText, findAttribute } from '../native/attributes.ts';
 import type { NetlinkSocket } from '../native/netlink.ts';
 import { AF_BRIDGE, AF_INET, IFINFOMSG, ifinfomsg, RTM_GETLINK, RTM_SETLINK } from './rtnetlink.ts';
 
@@ -76,11 +76,14 @@ function read(socket: NetlinkSocket, request: AttributeWriter): Device {
 const NOTHING = Buffer.alloc(0);
 
 function isRouteLocalnet(body: Buffer): boolean {
-  const families = attribute(body, IFLA_AF_SPEC, IFINFOMSG);
-  const inet = families && attribute(families, AF_INET);
-  const conf = inet && attribute(inet, IFLA_INET_CONF);
-  const offset = 4 * (IPV4_DEVCONF_ROUTE_LOCALNET - 1);
-  return conf !== undefined && conf.length >= offset + 4 && conf.readUInt32LE(offset) !== 0;
+  let [start, end] = [IFINFOMSG, body.length];
+  for (const type of [IFLA_AF_SPEC, AF_INET, IFLA_INET_CONF]) {
+    start = findAttribute(body, type, start, end);
+    if (start === -1) return false;
+    end = start + attributeLength(body, start);
+  }
+  const at = start + 4 * (IPV4_DEVCONF_ROUTE_LOCALNET - 1);
+  return at + 4 <= end && body.readUInt32LE(at) !== 0;
 }
 
 function bridgePort(body: Buffer, info: Buffer): Device['port'] {

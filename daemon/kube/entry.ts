@@ -3,6 +3,7 @@
  * understood keeps its pod, as it may be half written. Reading never fails: what goes wrong is part of the entry.
  */
 import { hash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BerthError, messageOf } from '../core/errors.ts';
@@ -28,6 +29,8 @@ export interface Entry {
   /** The same with what the agent wrote about it. */
   readonly pod?: Pod;
   readonly trouble?: Trouble;
+  /** Of the manifest and of what the agent wrote about it, each from before it was read. */
+  readonly stamps?: readonly [string | undefined, string | undefined];
 }
 
 /** When files are read, in monotonic ms, and how long one may be in trouble before that is worth a word. */
@@ -39,25 +42,59 @@ export interface Timing {
 /** `directory`: not a file at all. `vanished`: removed, or renamed, since the directory was listed. */
 export type Reading = Entry | 'directory' | 'vanished';
 
-/** `before` is what the last reading gave: the same bytes are not parsed again. */
+/**
+ * A write within the clock tick of the one before leaves the times of a file as they were (4 to 10 ms; 2 s on FAT). A file that
+ * was left alone for so many ms is told from a later one by its change time, which no program can set.
+ */
+const SETTLED_MS = 3_000n;
+/** The stamp of a file that is not there: there need not be a status. */
+const MISSING = 'missing';
+
+/** `before` is what the last reading gave: files that have the stamps of then are not read again, nor the same bytes parsed. */
 export async function readEntry(
   directory: string,
   name: string,
   before: Entry | undefined,
   timing: Timing,
 ): Promise<Reading> {
+  const path = join(directory, name);
+  const stamp = stampOf(path);
+  if (before !== undefined && isUnchanged(before, directory, stamp)) return before;
   let digest = '';
   try {
-    const bytes = await readBounded(join(directory, name));
+    const bytes = await readBounded(path);
     if (bytes === undefined) return 'directory';
     digest = hash('sha256', bytes);
     const same = before?.digest === digest ? before : undefined;
     if (same?.trouble !== undefined) return troubled(same, digest, same.trouble.error, timing);
     const manifest = same?.manifest ?? parseManifest(bytes, name);
-    return { digest, manifest, pod: await overlaid(directory, manifest) };
+    const statusStamp = stampOf(statusPath(directory, manifest));
+    return { digest, manifest, pod: await overlaid(directory, manifest), stamps: [stamp, statusStamp] };
   } catch (error) {
-    if (isMissing(error) && (await isVanished(join(directory, name)))) return 'vanished';
+    if (isMissing(error) && (await isVanished(path))) return 'vanished';
     return troubled(before, digest, fileProblem(directory, name, messageOf(error), error), timing);
+  }
+}
+
+function isUnchanged({ manifest, trouble, stamps }: Entry, directory: string, stamp: string | undefined): boolean {
+  if (manifest === undefined || trouble !== undefined || stamps === undefined) return false;
+  const [known, knownOfStatus] = stamps;
+  if (known === undefined || known === MISSING || known !== stamp || knownOfStatus === undefined) return false;
+  return knownOfStatus === stampOf(statusPath(directory, manifest));
+}
+
+/**
+ * Tells one content of a file from the next; undefined when it cannot: the file may change without another stamp. Synchronous: a
+ * call to a local file system costs less than handing it to a thread, and there are two for each pod.
+ */
+function stampOf(path: string): string | undefined {
+  try {
+    const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (stat === undefined) return MISSING;
+    if (stat.ctimeMs > BigInt(Date.now()) - SETTLED_MS) return undefined;
+    return `${stat.dev}:${stat.ino}:${stat.size}:${stat.ctimeNs}`;
+  } catch {
+    return undefined;
   }
 }
 

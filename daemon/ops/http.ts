@@ -18,6 +18,8 @@ export interface HttpSources {
 export interface HttpLimits {
   /** A request must have arrived by then, in ms. */
   readonly requestMs: number;
+  /** How often that is looked at, in ms: each look wakes the process. */
+  readonly lookMs: number;
   /** A connection that carries nothing is closed, in ms. */
   readonly idleMs: number;
   readonly connections: number;
@@ -25,7 +27,13 @@ export interface HttpLimits {
   readonly remedy: string;
 }
 
-const LIMITS: HttpLimits = { requestMs: 5_000, idleMs: 10_000, connections: 64, remedy: '--metrics-address' };
+const LIMITS: HttpLimits = {
+  requestMs: 5_000,
+  lookMs: 30_000,
+  idleMs: 10_000,
+  connections: 64,
+  remedy: '--metrics-address',
+};
 
 export interface HttpEndpoint {
   /** With the port that the kernel chose, when port 0 was asked for. */
@@ -48,7 +56,7 @@ export async function serveHttp(
       headersTimeout: limits.requestMs,
       requestTimeout: limits.requestMs,
       keepAliveTimeout: limits.idleMs,
-      connectionsCheckingInterval: limits.requestMs,
+      connectionsCheckingInterval: limits.lookMs,
     },
     (request, response) => void answer(request, response, sources),
   );

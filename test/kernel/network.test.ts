@@ -134,7 +134,7 @@ test.serial(
   },
 );
 
-test.serial('I3: of many opened devices each that another program resets is told of within a second', async (t) => {
+test.serial('I3: of many opened devices each that another program resets is told of', async (t) => {
   const pairs = 125;
   using node = Namespace.create('node');
   const batch = Array.from({ length: pairs }, (_, index) => `link add a${index} type veth peer name b${index}`);
@@ -149,12 +149,9 @@ test.serial('I3: of many opened devices each that another program resets is told
     // The kernel tells of what opened them.
     await setTimeout(500);
     const { calls } = count;
-    const began = performance.now();
     node.sysctl(`net.ipv4.conf.${device}.route_localnet`, 0);
-    await until(() => count.calls > calls, `the reset of ${device} is told of`);
-    const ms = performance.now() - began;
-    // A look each second, and what this machine is late.
-    t.true(ms < 3_000, `${device}: ${Math.round(ms)} ms`);
+    // The more devices there are, the rarer the looks: every 30 s at the least.
+    await until(() => count.calls > calls, `the reset of ${device} is told of`, 60);
     t.true(network.openLoopback(device));
   }
 });

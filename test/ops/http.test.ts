@@ -130,7 +130,7 @@ test('a signal that has aborted before is obeyed', async (t) => {
   await t.notThrowsAsync(closed);
 });
 
-const SHORT = { requestMs: 300, idleMs: 5_000, connections: 4 };
+const SHORT = { requestMs: 300, lookMs: 100, idleMs: 5_000, connections: 4 };
 
 test('V14: a client that never ends its request is cut off, and others are served meanwhile', async (t) => {
   const endpoint = await serve(t, {}, SHORT);
