@@ -12,7 +12,7 @@ import { NetlinkTransport } from './datapath/netlinktransport.ts';
 import { NodeNetwork } from './datapath/network.ts';
 import { Nft } from './datapath/nft.ts';
 import { Table } from './datapath/table.ts';
-import { giveBackMemory } from './native/memory.ts';
+import { giveBackMemorySoon } from './native/memory.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
 import { hostWarnings, nodePassages } from './ops/doctor/hostfindings.ts';
@@ -58,7 +58,7 @@ export async function runAgent(
       serving.start?.();
       if (!event.full) return;
       serving.tidy?.();
-      setImmediate(giveBackMemory);
+      giveBackMemorySoon();
     },
   };
   const recorder = fanOut([new LogRecorder(log, systemClock), metrics, health, serving]);

@@ -56,6 +56,9 @@ const SPARING: Plugin = {
     onLoad({ filter: /.*/, namespace: 'sparing' }, ({ path }) => ({
       contents: `module.exports = require('node:${path}');`,
     }));
+    // prom-client asks for it in the default metric process_cpu, which nobody here collects.
+    onResolve({ filter: /^@opentelemetry\/api$/ }, ({ path }) => ({ path, namespace: 'unused' }));
+    onLoad({ filter: /.*/, namespace: 'unused' }, () => ({ contents: 'module.exports = {};' }));
   },
 };
 

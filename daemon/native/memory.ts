@@ -3,15 +3,23 @@ import { libcFunction } from './libc.ts';
 
 const trim = libcFunction<(keep: number) => number>('int malloc_trim(size_t)');
 
+/** What was begun by the caller has ended by then. */
+const SOON_MS = 5_000;
+
+let due: NodeJS.Timeout | undefined;
+
 /**
- * Gives the kernel the pages that malloc holds free between others (glibc does this by itself only at the end of the heap): 5 MB
- * after the agent's start, in 2 ms. False where the C library has no such function (musl, which keeps less).
+ * In 5 s, gives the kernel the pages that malloc holds free between others, which glibc does by itself only at the end of the heap:
+ * 5 to 15 MB after the agent's start, in 2 ms. Calls until then are one. Does nothing where the C library has no malloc_trim (musl).
  */
-export function giveBackMemory(): boolean {
-  try {
-    trim()(0);
-    return true;
-  } catch {
-    return false;
-  }
+export function giveBackMemorySoon(): void {
+  if (due !== undefined) return;
+  due = setTimeout(() => {
+    due = undefined;
+    try {
+      trim()(0);
+    } catch {
+      // Nothing is lost but memory.
+    }
+  }, SOON_MS).unref();
 }
