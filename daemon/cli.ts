@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   list: { summary: 'list the live mappings', run: (argv, signal) => client('list', argv, signal) },
   get: { summary: 'tell where a pod can be reached', run: (argv, signal) => client('get', argv, signal) },
   watch: { summary: 'follow the mappings as they change', run: (argv, signal) => client('watch', argv, signal) },
+  nodes: { summary: 'list the nodes that an aggregator knows', run: (argv, signal) => client('nodes', argv, signal) },
   wait: { summary: "wait until this pod's host ports are known (for an init container)", run: wait },
   doctor: { summary: 'find out why a pod cannot be reached', run: doctor },
   uninstall: { summary: 'take everything of Berth off this node', run: uninstall },
@@ -89,7 +90,11 @@ async function client(name: ClientName, argv: readonly string[], signal: AbortSi
   const command = readClientOptions(name, await sourcesOf(argv));
   if (command.kind === 'help') return print(command.text);
   const commands = await import('./rpc/commands.ts');
-  const around = { stdout: process.stdout, stderr: process.stderr, signal, now: Date.now };
+  const { connectTo } = await import('./client.ts');
+  // grpc-js gives TLS an address as the name of the server, of which Node warns; the certificate is checked for the address.
+  process.noDeprecation = true;
+  const connect = () => connectTo(command.options.ask);
+  const around = { stdout: process.stdout, stderr: process.stderr, signal, connect, now: Date.now };
   return commands[name](command.positionals, command.options, around);
 }
 

@@ -18,6 +18,7 @@ import type { DoctorOptions } from './ops/doctor/options.ts';
 import { unprotectedRanges } from './ops/ephemeral.ts';
 import { MappingClient } from './rpc/client.ts';
 import type { MappingView } from './rpc/convert.ts';
+import { agentEndpoint } from './rpc/endpoint.ts';
 
 /** How long the agent, or a disk, may take to answer, in ms. */
 const PATIENCE_MS = 5_000;
@@ -91,7 +92,7 @@ async function askAgent(socket: string, filter: MappingFilter, signal: AbortSign
     return { kind: 'unseen', why: `this user may not open ${socket}: only root and the socket's group may` };
   }
   const timeout = AbortSignal.timeout(PATIENCE_MS);
-  using client = new MappingClient(socket);
+  using client = new MappingClient(agentEndpoint(socket));
   try {
     for await (const { mappings } of client.list(filter, AbortSignal.any([signal, timeout]))) {
       return { kind: 'answers', mappings };

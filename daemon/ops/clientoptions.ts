@@ -1,20 +1,24 @@
 /**
- * The options of `berth get`, `list` and `watch`. What is looked for is asked anew each time and has neither variable nor key
+ * The options of `berth get`, `list`, `watch` and `nodes`. What is looked for is asked anew each time and has neither variable nor key
  * (BERTH_POOL and `pools` are the agent's); where to ask, how the answer looks and the namespace are settings.
  */
+
+import type { Asked } from './asked.ts';
+import { AGGREGATOR_ASK_TABLE, ASK_TABLE, readAsked } from './askoptions.ts';
 import { helpText } from './help.ts';
 import { readOptions } from './options.ts';
-import type { OptionTable, Sources, Values } from './optiontable.ts';
+import type { Option, OptionTable, Sources, Values } from './optiontable.ts';
 import * as value from './values.ts';
 
-const GET_TABLE = {
-  namespace: {
-    type: 'string',
-    short: 'n',
-    value: 'NAME',
-    parse: (text: string) => (text === '' ? undefined : value.dnsLabel(text)),
-    help: 'Only pods of this namespace; berth get takes "default" unless told otherwise. --namespace= takes a setting back.',
-  },
+const NAMESPACE = {
+  type: 'string',
+  short: 'n',
+  value: 'NAME',
+  parse: (text: string) => (text === '' ? undefined : value.dnsLabel(text)),
+  help: 'Only pods of this namespace; berth get takes "default" unless told otherwise. --namespace= takes a setting back.',
+} as const satisfies Option;
+
+const SHOWN_TABLE = {
   output: {
     type: 'string',
     short: 'o',
@@ -23,13 +27,6 @@ const GET_TABLE = {
     parse: value.oneOf(['table', 'wide', 'json', 'yaml']),
     help: 'table, wide, json or yaml.',
   },
-  socket: {
-    type: 'string',
-    value: 'PATH',
-    default: '/run/berth/agent.sock',
-    parse: value.absolutePath(),
-    help: 'Unix socket of the agent.',
-  },
   config: {
     type: 'string',
     value: 'FILE',
@@ -37,6 +34,9 @@ const GET_TABLE = {
     help: 'YAML file with any of these options, such as that of the agent; flags and variables win over it.',
   },
 } as const satisfies OptionTable;
+
+const GET_TABLE = { namespace: NAMESPACE, ...ASK_TABLE, ...SHOWN_TABLE } as const satisfies OptionTable;
+const NODES_TABLE = { ...AGGREGATOR_ASK_TABLE, ...SHOWN_TABLE } as const satisfies OptionTable;
 
 const asGiven = { type: 'string', parse: String, flagOnly: true } as const;
 
@@ -53,8 +53,18 @@ export const CLIENT_TABLE = {
   },
 } as const satisfies OptionTable;
 
-export type ClientName = 'get' | 'list' | 'watch';
-export type ClientOptions = Omit<Values<typeof CLIENT_TABLE>, 'config'>;
+export type ClientName = 'get' | 'list' | 'watch' | 'nodes';
+export type ClientOptions = Omit<Values<typeof CLIENT_TABLE>, 'config' | keyof typeof ASK_TABLE> & {
+  readonly ask: Asked;
+};
+
+/** The options of each command. */
+export const CLIENT_TABLES: Readonly<Record<ClientName, OptionTable>> = {
+  get: GET_TABLE,
+  list: CLIENT_TABLE,
+  watch: CLIENT_TABLE,
+  nodes: NODES_TABLE,
+};
 
 export type ClientCommand =
   | { readonly kind: 'help'; readonly text: string }
@@ -71,15 +81,22 @@ const ABOUT: Readonly<Record<ClientName, { readonly usage: string; readonly abou
   list: { usage: 'list', about: `Lists ${LIST}. Ends with 0, 1 for a failure, 2 for a wrong command line.` },
   watch: {
     usage: 'watch',
-    about: `Lists ${LIST}, then every change, also across restarts of the agent. Ends with 0, 1 for a failure, 2 for a wrong command line.`,
+    about: `Lists ${LIST}, then every change, also across restarts and from one replica of an aggregator to the next. Ends with 0, 1 for a failure, 2 for a wrong command line.`,
+  },
+  nodes: {
+    usage: 'nodes',
+    about:
+      'Lists the nodes that an aggregator knows: when each was last heard, how many mappings it has, and how many numbers of ' +
+      'each pool are free. Ends with 0, 1 for a failure, 2 for a wrong command line.',
   },
 };
 
 /** Throws CONFIG_INVALID. */
 export function readClientOptions(name: ClientName, sources: Sources): ClientCommand {
-  const table: OptionTable & typeof GET_TABLE = name === 'get' ? GET_TABLE : CLIENT_TABLE;
+  const table = CLIENT_TABLES[name];
   const read = readOptions(table, { ...sources, positionals: true });
   if (read.kind === 'help') return { kind: 'help', text: helpText(ABOUT[name].usage, ABOUT[name].about, table) };
-  const { config: _, ...options } = read.values as Values<typeof CLIENT_TABLE>;
-  return { kind: 'run', options, positionals: read.positionals };
+  const { config: _, ...values } = read.values as Values<typeof CLIENT_TABLE>;
+  const ask = readAsked(values, read.origins, sources);
+  return { kind: 'run', options: { ...values, ask }, positionals: read.positionals };
 }

@@ -28,6 +28,7 @@ function optionHelp(key: string, option: Option): string {
   const facts = option.flagOnly ? [] : [variableOf(key, option)];
   if (option.default) facts.push(`default: ${option.default}`);
   if (option.required) facts.push('required');
+  if (option.noKey) facts.push('no key');
   const told = facts.length === 0 ? '' : ` [${facts.join('; ')}]`;
   return `  ${head}${told}\n${wrap(option.help, COLUMN)}\n`;
 }

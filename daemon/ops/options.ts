@@ -125,8 +125,8 @@ function readFile(table: OptionTable, { others = [] }: Sources, path: string): M
 /** A file must not lead to another one. */
 function keysOf(table: OptionTable): readonly string[] {
   return settingsOf(table)
-    .map(([key]) => key)
-    .filter((key) => key !== 'config');
+    .filter(([key, option]) => key !== 'config' && !option.noKey)
+    .map(([key]) => key);
 }
 
 function convert(table: OptionTable, key: string, given: Given | undefined): unknown {

@@ -20,6 +20,8 @@ interface Described {
   readonly short?: string;
   /** What one call is asked, and no setting: it has neither variable nor key. */
   readonly flagOnly?: true;
+  /** It is no key of the file: there its name means another program's option. */
+  readonly noKey?: true;
 }
 
 /** One option whose value is a T. `fromFile` reads what stands in the file where that is not plain text or a plain list. */
@@ -74,7 +76,7 @@ export function variableOf(key: string, option: Option): string {
   return `BERTH_${flagOf(key, option).replaceAll('-', '_').toUpperCase()}`;
 }
 
-/** The keys and options that the environment and the file may set. */
+/** The keys and options that the environment may set, and the file but for those with `noKey`. */
 export function settingsOf(table: OptionTable): readonly (readonly [key: string, option: Option])[] {
   return Object.entries(table).filter(([, option]) => !option.flagOnly);
 }

@@ -1,4 +1,4 @@
-/** What the arguments of `berth get`, `list` and `watch` mean. Throws USAGE, with the remedy. */
+/** What the arguments of `berth get`, `list`, `watch` and `nodes` mean. Throws USAGE, with the remedy. */
 import { BerthError } from '../core/errors.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
 import { quoted } from '../core/text.ts';
@@ -8,7 +8,6 @@ import type { Format } from './render.ts';
 
 /** How an answer is looked for and shown, as texts where they may be wrong. */
 export interface ClientArguments {
-  readonly socket: string;
   readonly output: Format;
   readonly namespace?: string | undefined;
   readonly pod?: string | undefined;

@@ -1,11 +1,13 @@
-/** Calls to MappingService at an agent's unix socket. Every failure is an RPC_FAILED that says what to do about it. */
-import { resolve as absolute } from 'node:path';
-import { Client, type ClientReadableStream, credentials, type ServiceError, status } from '@grpc/grpc-js';
-import { type berth, MappingService, type Method } from '../../proto/service.ts';
+/** Calls to one agent or one replica of an aggregator. Every failure is an RPC_FAILED that says what to do about it. */
+import { Client, type ClientReadableStream, connectivityState, type ServiceError, status } from '@grpc/grpc-js';
+import { type berth, MappingService, type Method, NodeService } from '../../proto/service.ts';
+import type { BerthError } from '../core/errors.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
 import type { Protocol } from '../core/vocabulary.ts';
 import { type FreshnessView, type MappingView, protocolNumber, toFreshnessView, toView } from './convert.ts';
-import { failure } from './unreachable.ts';
+import type { Endpoint } from './endpoint.ts';
+import { failure } from './failure.ts';
+import { type NodesAnswer, nodesAnswerOf } from './nodeview.ts';
 
 export interface PodQuestion {
   readonly namespace: string;
@@ -20,6 +22,12 @@ export interface Answer {
   readonly freshness: FreshnessView;
 }
 
+export interface Page<T> {
+  readonly answer: T;
+  /** The token of the page that follows; empty when this is the last. */
+  readonly next: string;
+}
+
 export interface WatchAnswer {
   readonly changes: readonly { readonly kind: 'set' | 'deleted'; readonly mapping: MappingView }[];
   /** With these changes the client has the whole state. */
@@ -30,23 +38,27 @@ export interface WatchAnswer {
 }
 
 const DEADLINE_MS = 10_000;
+/** How long a connection may take: grpc-js itself waits 20 s for an address that swallows everything. */
+const CONNECT_MS = 5_000;
 const PAGE_SIZE = 1_000;
-const OPTIONS = {
-  // Otherwise a client that is made after a failure waits out the back-off of the one before.
-  'grpc.use_local_subchannel_pool': 1,
-  'grpc.enable_channelz': 0,
-  'grpc.enable_retries': 0,
-  'grpc.service_config_disable_resolution': 1,
-};
+
+interface Call {
+  cancel(): void;
+}
 
 export class MappingClient implements Disposable {
   readonly #client: Client;
-  readonly #path: string;
+  readonly #endpoint: Endpoint;
 
   /** Connects with the first call. */
-  constructor(socketPath: string) {
-    this.#path = socketPath;
-    this.#client = new Client(`unix:${absolute(socketPath)}`, credentials.createInsecure(), OPTIONS);
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+    this.#client = new Client(endpoint.target, endpoint.credentials, endpoint.options);
+  }
+
+  /** Whether the connection stands: when a call has failed nevertheless it was the server that ended it. */
+  get connected(): boolean {
+    return this.#client.getChannel().getConnectivityState(false) === connectivityState.READY;
   }
 
   /** The live mappings of one pod; none is no error. */
@@ -55,15 +67,22 @@ export class MappingClient implements Disposable {
     return answerOf(await this.#unary(MappingService.get, request, signal));
   }
 
+  /** The live mappings that match, a page of them: the one that follows the token, which is empty for the first. */
+  async page(filter: MappingFilter, pageToken: string, signal?: AbortSignal): Promise<Page<Answer>> {
+    const request = { filter: wireFilter(filter), pageSize: PAGE_SIZE, pageToken };
+    const page = await this.#unary(MappingService.list, request, signal);
+    return { answer: answerOf(page), next: page.nextPageToken ?? '' };
+  }
+
   /** Every live mapping that matches, page by page. */
-  async *list(filter: MappingFilter, signal?: AbortSignal): AsyncGenerator<Answer> {
-    let pageToken = '';
-    do {
-      const request = { filter: wireFilter(filter), pageSize: PAGE_SIZE, pageToken };
-      const page = await this.#unary(MappingService.list, request, signal);
-      yield answerOf(page);
-      pageToken = page.nextPageToken ?? '';
-    } while (pageToken !== '');
+  list(filter: MappingFilter, signal?: AbortSignal): AsyncGenerator<Answer> {
+    return pages((token) => this.page(filter, token, signal));
+  }
+
+  /** The nodes that an aggregator knows, a page of them. */
+  async nodesPage(pageToken: string, signal?: AbortSignal): Promise<Page<NodesAnswer>> {
+    const page = await this.#unary(NodeService.listNodes, { pageSize: PAGE_SIZE, pageToken }, signal);
+    return { answer: nodesAnswerOf(page), next: page.nextPageToken ?? '' };
   }
 
   /** One Watch call. Ends without an error only when the signal aborts. */
@@ -73,17 +92,14 @@ export class MappingClient implements Disposable {
     const stream = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
     // grpc-js reports the end of the call once more after the loop below has gone.
     stream.on('error', () => {});
-    const cancel = () => stream.cancel();
-    if (signal?.aborted) cancel();
-    signal?.addEventListener('abort', cancel);
+    using limits = this.#limit(stream, signal);
     try {
       for await (const answer of stream as ClientReadableStream<berth.v1.WatchResponse>) yield watchAnswerOf(answer);
       throw Object.assign(new Error('the server ended the watch'), { code: status.UNAVAILABLE });
     } catch (error) {
-      if (!signal?.aborted) throw await failure(error as ServiceError, this.#path);
+      if (!signal?.aborted) throw await this.#failure(error, limits.late);
     } finally {
-      signal?.removeEventListener('abort', cancel);
-      cancel();
+      stream.cancel();
     }
   }
 
@@ -103,17 +119,49 @@ export class MappingClient implements Disposable {
       options,
       (error, answer) => (error === null ? resolve(answer as R) : reject(error)),
     );
-    const cancel = () => call.cancel();
-    if (signal?.aborted) cancel();
-    signal?.addEventListener('abort', cancel);
+    using limits = this.#limit(call, signal);
     try {
       return await promise;
     } catch (error) {
-      throw await failure(error as ServiceError, this.#path);
-    } finally {
-      signal?.removeEventListener('abort', cancel);
+      throw await this.#failure(error, limits.late);
     }
   }
+
+  #failure(error: unknown, late: boolean): Promise<BerthError> {
+    const slow = { code: status.UNAVAILABLE, details: 'not connected in time' };
+    return failure((late ? Object.assign(new Error(slow.details), slow) : error) as ServiceError, this.#endpoint);
+  }
+
+  /** Cancels the call with the signal, and when there is no connection in time. */
+  #limit(call: Call, signal: AbortSignal | undefined): Disposable & { readonly late: boolean } {
+    let late = false;
+    const cancel = () => call.cancel();
+    const timer = setTimeout(() => {
+      late = !this.connected;
+      if (late) cancel();
+    }, CONNECT_MS);
+    if (signal?.aborted) cancel();
+    signal?.addEventListener('abort', cancel);
+    return {
+      get late() {
+        return late;
+      },
+      [Symbol.dispose]: () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', cancel);
+      },
+    };
+  }
+}
+
+/** Asks for one page after the other, until one is the last. */
+export async function* pages<T>(ask: (token: string) => Promise<Page<T>>): AsyncGenerator<T> {
+  let token = '';
+  do {
+    const { answer, next } = await ask(token);
+    yield answer;
+    token = next;
+  } while (token !== '');
 }
 
 function wireFilter(filter: MappingFilter): berth.v1.Filter.$Properties {

@@ -1,5 +1,5 @@
 /**
- * `berth get`, `berth list` and `berth watch`, their arguments already split: what they ask and how they end. They write to
+ * `berth get`, `list`, `watch` and `nodes`, their arguments already split: what they ask and how they end. They write to
  * the streams that they are given, and never end the process.
  */
 import { once } from 'node:events';
@@ -7,9 +7,11 @@ import type { Writable } from 'node:stream';
 import { BerthError, messageOf } from '../core/errors.ts';
 import { quoted } from '../core/text.ts';
 import { type ClientArguments, readFilter, readTarget, refuseArguments } from './arguments.ts';
-import { type Answer, MappingClient } from './client.ts';
+import type { BerthClient } from './berthclient.ts';
+import type { Answer } from './client.ts';
 import type { FreshnessView } from './convert.ts';
-import { follow } from './follow.ts';
+import { renderNodes } from './nodetable.ts';
+import type { NodeView } from './nodeview.ts';
 import { renderAnswer, watchRenderer } from './render.ts';
 
 /** How the commands end. */
@@ -22,6 +24,8 @@ export interface Surroundings {
   readonly stderr: Writable;
   /** Ends the command: Ctrl-C, or nobody reads what it writes to `stdout`. */
   readonly signal: AbortSignal;
+  /** Called once the command line is known to be right. */
+  readonly connect: () => BerthClient;
   /** ms since the epoch, for ages. */
   readonly now: () => number;
 }
@@ -33,8 +37,8 @@ export interface Surroundings {
 export function get(positionals: readonly string[], options: ClientArguments, around: Surroundings): Promise<ExitCode> {
   return run(around, async (signal) => {
     const { question, containerPort, port } = readTarget(positionals, options.namespace);
-    using client = new MappingClient(options.socket);
-    const { mappings, freshness } = await client.get(question, signal);
+    using client = around.connect();
+    const { mappings, freshness } = await client.get(question, { signal });
     const found = mappings.filter((mapping) => containerPort === undefined || mapping.containerPort === containerPort);
     warnIncomplete(freshness, around.stderr);
     await print(around.stdout, renderAnswer({ mappings: found, freshness }, options.output, around.now()), signal);
@@ -42,7 +46,8 @@ export function get(positionals: readonly string[], options: ClientArguments, ar
     const what = port === undefined ? 'no port' : `no port ${quoted(port)}`;
     const pod = `${quoted(question.pod)} in namespace ${quoted(question.namespace)}`;
     const remedy = "the pod's condition berth.dev/PortsMapped says why (kubectl describe pod)";
-    around.stderr.write(`berth: ${what} of pod ${pod} is mapped on this node: ${remedy}\n`);
+    const where = client.scope === 'node' ? 'on this node' : 'on any node that has been heard';
+    around.stderr.write(`berth: ${what} of pod ${pod} is mapped ${where}: ${remedy}\n`);
     return EXIT.notFound;
   });
 }
@@ -56,9 +61,9 @@ export function list(
   return run(around, async (signal) => {
     refuseArguments(positionals);
     const filter = readFilter(options);
-    using client = new MappingClient(options.socket);
+    using client = around.connect();
     const pages: Answer[] = [];
-    for await (const page of client.list(filter, signal)) pages.push(page);
+    for await (const page of client.list(filter, { signal })) pages.push(page);
     const freshness = pages.at(-1)?.freshness ?? { nodesHeard: 0, nodesKnown: 0 };
     const mappings = pages.flatMap((page) => page.mappings);
     warnIncomplete(freshness, around.stderr);
@@ -68,7 +73,29 @@ export function list(
   });
 }
 
-/** `berth watch`: the mappings that match, then every change, through restarts of the agent, until the signal aborts. */
+/** `berth nodes`: every node that an aggregator knows. */
+export function nodes(
+  positionals: readonly string[],
+  options: Pick<ClientArguments, 'output'>,
+  around: Surroundings,
+): Promise<ExitCode> {
+  return run(around, async (signal) => {
+    refuseArguments(positionals);
+    using client = around.connect();
+    const found: NodeView[] = [];
+    let freshness: FreshnessView = { nodesHeard: 0, nodesKnown: 0 };
+    for await (const page of client.listNodes({ signal })) {
+      found.push(...page.nodes);
+      freshness = page.freshness;
+    }
+    warnIncomplete(freshness, around.stderr);
+    await print(around.stdout, renderNodes({ nodes: found, freshness }, options.output, around.now()), signal);
+    if (found.length === 0) around.stderr.write('berth: no node is known\n');
+    return EXIT.found;
+  });
+}
+
+/** `berth watch`: the mappings that match, then every change, through restarts and from replica to replica, until the signal aborts. */
 export function watch(
   positionals: readonly string[],
   options: ClientArguments,
@@ -78,9 +105,9 @@ export function watch(
     refuseArguments(positionals);
     const filter = readFilter(options);
     const render = watchRenderer(options.output, around.now);
-    const connect = () => new MappingClient(options.socket);
+    using client = around.connect();
     let lost = false;
-    for await (const event of follow({ connect, filter, signal })) {
+    for await (const event of client.watch(filter, { signal })) {
       if (event.kind === 'lost') {
         lost = true;
         around.stderr.write(`berth: connection lost, trying again: ${messageOf(event.error)}\n`);

@@ -1,15 +1,19 @@
 /**
- * A watch that outlives the agent: it connects again when the connection is lost, resumes where it was, and when that is too
- * long ago takes the whole state anew and tells only what differs. It ends when the signal aborts.
+ * A watch that outlives whom it asks: it connects again when the connection is lost, there or at another replica, resumes where
+ * it was, and when that is too long ago, or was elsewhere, takes the whole state anew and tells only what differs. It ends when
+ * the signal aborts.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
+import type { BerthError } from '../core/errors.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
 import type { WatchAnswer } from './client.ts';
 import type { FreshnessView, MappingView } from './convert.ts';
-import { statusOf } from './unreachable.ts';
+import { isPassing, statusOf, together } from './failure.ts';
 
+/** What a watch tells. */
 export type FollowEvent =
+  /** A mapping is there (or new), has other values, is live no more. */
   | { readonly kind: 'live' | 'changed' | 'gone'; readonly mapping: MappingView }
   /** What was told until now is the state; after each connection anew. */
   | { readonly kind: 'synced'; readonly freshness: FreshnessView }
@@ -22,7 +26,10 @@ export interface Watchable extends Disposable {
 }
 
 export interface FollowOptions {
-  readonly connect: () => Watchable;
+  /** `failed`: the connection before could not be made or was lost. */
+  readonly connect: (failed: boolean) => Watchable;
+  /** How many connections may fail before one has worked; 0 unless given. */
+  readonly patience?: number;
   readonly filter: MappingFilter;
   readonly signal: AbortSignal;
   /** A number in [0, 1), for the jitter. */
@@ -33,17 +40,21 @@ export interface FollowOptions {
 
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5_000;
+const MAX_EARLY = 16;
 
-/** Throws what the first connection failed with: only what once worked is worth waiting for. */
+/** Throws what the first connections failed with: only what once worked is worth waiting for. */
 export async function* follow(options: FollowOptions): AsyncGenerator<FollowEvent> {
-  const { connect, filter, signal, random = Math.random } = options;
+  const { connect, filter, signal, patience = 0, random = Math.random } = options;
   const delay = options.delay ?? ((ms) => sleep(ms, undefined, { signal }));
   const picture = new Picture();
+  const early: BerthError[] = [];
   let everSynced = false;
   let failures = 0;
+  let failed = false;
   while (!signal.aborted) {
     try {
-      using client = connect();
+      using client = connect(failed);
+      failed = true;
       for await (const answer of client.watch(filter, picture.begin(), signal)) {
         yield* picture.take(answer);
         if (!answer.synced) continue;
@@ -52,12 +63,18 @@ export async function* follow(options: FollowOptions): AsyncGenerator<FollowEven
         yield { kind: 'synced', freshness: answer.freshness };
       }
     } catch (error) {
-      if (!everSynced) throw error;
+      if (!everSynced) {
+        if (!isPassing(error)) throw error;
+        // Who waits for ever has no use for all of them.
+        if (early.length < MAX_EARLY) early.push(error as BerthError);
+        if (failures >= patience) throw together(early);
+      }
       if (picture.revision !== '' && statusOf(error) === status.OUT_OF_RANGE) {
         picture.revision = '';
+        failed = false;
         continue;
       }
-      if (failures === 0) yield { kind: 'lost', error };
+      if (failures === 0 && everSynced) yield { kind: 'lost', error };
       const ceiling = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
       failures += 1;
       await delay(ceiling * (0.5 + random() / 2), signal).catch(() => {});

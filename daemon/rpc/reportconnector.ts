@@ -8,16 +8,12 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { type berth, ReportService } from '../../proto/service.ts';
+import { CHANNEL_OPTIONS, KEEPALIVE_OPTIONS } from './channeloptions.ts';
 import type { ReportConnector } from './reportlink.ts';
 
-const OPTIONS = {
-  'grpc.use_local_subchannel_pool': 1,
-  'grpc.enable_channelz': 0,
-  'grpc.enable_retries': 0,
-  'grpc.service_config_disable_resolution': 1,
-  // A replica that is gone without a word is noticed within 25 s.
-  'grpc.keepalive_time_ms': 20_000,
-  'grpc.keepalive_timeout_ms': 5_000,
+const OPTIONS: ClientOptions = {
+  ...CHANNEL_OPTIONS,
+  ...KEEPALIVE_OPTIONS,
   // The answers are a few bytes each.
   'grpc.max_receive_message_length': 64 * 1024,
   'grpc-node.max_session_memory': 10,

@@ -1,21 +1,13 @@
-/** Why a call failed, in words that name the socket and the remedy. It only looks; it never changes anything. */
+/** Why a call to an agent failed, in words that name the socket and the remedy. It only looks; it never changes anything. */
 import { connect } from 'node:net';
 import { type ServiceError, status } from '@grpc/grpc-js';
-import { BerthError } from '../core/errors.ts';
 import { printable } from '../core/text.ts';
 
 const MAX_DETAILS = 512;
 
-/** RPC_FAILED, with what grpc-js said as its cause. */
-export async function failure(error: ServiceError, socketPath: string): Promise<BerthError> {
+export async function whyAgentFailed(error: ServiceError, socketPath: string): Promise<string> {
   const unreachable = error.code === status.UNAVAILABLE ? await whyUnreachable(socketPath) : undefined;
-  return new BerthError('RPC_FAILED', unreachable ?? refusal(error, socketPath), { cause: error });
-}
-
-/** The gRPC status behind an error of `failure`, undefined for any other. */
-export function statusOf(error: unknown): status | undefined {
-  const cause = error instanceof BerthError && error.code === 'RPC_FAILED' ? error.cause : undefined;
-  return cause instanceof Error ? (cause as ServiceError).code : undefined;
+  return unreachable ?? refusal(error, socketPath);
 }
 
 function refusal(error: ServiceError, socketPath: string): string {

@@ -10,6 +10,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Finding } from '../../daemon/core/diagnosis.ts';
 import type { PodStatus } from '../../daemon/kube/statusfile.ts';
 import { MappingClient } from '../../daemon/rpc/client.ts';
+import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
 import { Scene } from '../demo/scene.ts';
 import type { Namespace } from './namespace.ts';
 
@@ -107,7 +108,7 @@ export class Patient implements AsyncDisposable {
   }
 
   async #answers(): Promise<boolean> {
-    using client = new MappingClient(this.scene.socket);
+    using client = new MappingClient(agentEndpoint(this.scene.socket));
     try {
       await client.get({ namespace: 'default', pod: 'one' });
       return true;
@@ -122,7 +123,7 @@ export class Patient implements AsyncDisposable {
 
   /** The pod has so many live mappings: pods that do not opt in are told nothing. */
   async listed(count: number): Promise<void> {
-    using client = new MappingClient(this.scene.socket);
+    using client = new MappingClient(agentEndpoint(this.scene.socket));
     await eventually(
       async () => (await client.get({ namespace: 'default', pod: 'one' })).mappings.length === count,
       `${count} mappings are live`,

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { MappingClient } from '../../daemon/rpc/client.ts';
 import type { MappingView } from '../../daemon/rpc/convert.ts';
+import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
 import type { Namespace } from './namespace.ts';
 
 export const NFT = '/usr/sbin/nft';
@@ -118,7 +119,7 @@ export function writtenIn({ grants }: StateText): readonly Holding[] {
 
 /** What the agent answers. Rejects while it cannot be asked. */
 export async function listFrom(socket: string): Promise<readonly MappingView[]> {
-  using client = new MappingClient(socket);
+  using client = new MappingClient(agentEndpoint(socket));
   const pages: (readonly MappingView[])[] = [];
   for await (const { mappings } of client.list({})) pages.push(mappings);
   return pages.flat();

@@ -1,7 +1,9 @@
 import { PassThrough } from 'node:stream';
 import test from 'ava';
 import { type ClientName, readClientOptions } from '../../daemon/ops/clientoptions.ts';
-import { EXIT, get, list, type Surroundings, watch } from '../../daemon/rpc/commands.ts';
+import { BerthClient } from '../../daemon/rpc/berthclient.ts';
+import { EXIT, get, list, nodes, type Surroundings, watch } from '../../daemon/rpc/commands.ts';
+import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
 import { fixture, mapping, NODE, NOW, temporaryDirectory } from './fixture.ts';
 
 interface Outcome {
@@ -10,26 +12,27 @@ interface Outcome {
   readonly err: string;
 }
 
-function surroundings() {
+function surroundings(socketPath: string) {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
   const abort = new AbortController();
-  const around: Surroundings = { stdout, stderr, signal: abort.signal, now: () => NOW };
+  const connect = () => new BerthClient([agentEndpoint(socketPath)]);
+  const around: Surroundings = { stdout, stderr, signal: abort.signal, connect, now: () => NOW };
   return { stdout, stderr, abort, around };
 }
 
 /** The whole command line behind `berth`. */
 async function berth(socketPath: string, line: string): Promise<Outcome> {
   const [name, ...argv] = line.split(' ') as [ClientName, ...string[]];
-  const { stdout, stderr, around } = surroundings();
+  const { stdout, stderr, around } = surroundings(socketPath);
   const command = readClientOptions(name, { argv: [...argv, '--socket', socketPath], env: {} });
   if (command.kind === 'help') throw new Error('help was asked for');
-  const code = await { get, list, watch }[name](command.positionals, command.options, around);
+  const code = await { get, list, watch, nodes }[name](command.positionals, command.options, around);
   return { code, out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') };
 }
 
-const TABLE = `NAMESPACE  POD     PORT  PROTOCOL  ADDRESS           POD-PORT  NODE    AGE
-shop       cart-0  web   TCP       192.0.2.10:20000  8080      node-a  60s
+const TABLE = `NAMESPACE  POD     PORT  PROTOCOL  ADDRESS           POD-PORT  NODE    AGE  STATE
+shop       cart-0  web   TCP       192.0.2.10:20000  8080      node-a  60s  live
 `;
 
 for (const line of [
@@ -130,8 +133,8 @@ async function readUntil(stream: PassThrough, text: string): Promise<string> {
 test('berth watch prints the state, then changes, through a restart of the agent, until it is interrupted', async (t) => {
   const { registry, socketPath, restart } = await fixture(t);
   registry.set(NODE, mapping('cart-0'), NOW - 60_000);
-  const { stdout, stderr, abort, around } = surroundings();
-  const code = watch([], { socket: socketPath, output: 'table' }, around);
+  const { stdout, stderr, abort, around } = surroundings(socketPath);
+  const code = watch([], { output: 'table' }, around);
 
   t.regex(await readUntil(stdout, 'cart-0'), /^EVENT .*\nlive .* cart-0 /);
   registry.set(NODE, mapping('cart-1'), NOW);
@@ -151,8 +154,8 @@ test('berth watch prints the state, then changes, through a restart of the agent
 test('berth watch -o json is one object a line', async (t) => {
   const { registry, socketPath } = await fixture(t);
   registry.set(NODE, mapping('cart-0'), NOW);
-  const { stdout, abort, around } = surroundings();
-  const code = watch([], { socket: socketPath, output: 'json' }, around);
+  const { stdout, abort, around } = surroundings(socketPath);
+  const code = watch([], { output: 'json' }, around);
   const lines = (await readUntil(stdout, 'synced')).trim().split('\n');
   t.deepEqual(
     lines.map((line) => JSON.parse(line).event),
@@ -164,8 +167,8 @@ test('berth watch -o json is one object a line', async (t) => {
 
 test('a reader that is slow slows berth watch down instead of filling its memory', async (t) => {
   const { registry, socketPath } = await fixture(t);
-  const { stdout, abort, around } = surroundings();
-  const code = watch([], { socket: socketPath, output: 'json' }, around);
+  const { stdout, abort, around } = surroundings(socketPath);
+  const code = watch([], { output: 'json' }, around);
   await readUntil(stdout, 'synced');
   for (let index = 0; index < 2_000; index += 1) registry.set(NODE, mapping(`p-${index}`), NOW);
   while (!stdout.writableNeedDrain) await new Promise((resolve) => setImmediate(resolve));

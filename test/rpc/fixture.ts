@@ -8,6 +8,7 @@ import type { ExecutionContext } from 'ava';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import type { Mapping } from '../../daemon/core/vocabulary.ts';
 import { MappingClient, type WatchAnswer } from '../../daemon/rpc/client.ts';
+import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
 import type { Peer } from '../../daemon/rpc/peer.ts';
 import { type Served, serve } from '../../daemon/rpc/server.ts';
 import type { Method } from '../../proto/service.ts';
@@ -43,7 +44,7 @@ export async function fixture(t: ExecutionContext, options: FixtureOptions = {})
   const socketPath = join(directory, 'agent.sock');
   const registry = options.registry ?? new MappingRegistry();
   const defects: Error[] = [];
-  const client = new MappingClient(socketPath);
+  const client = new MappingClient(agentEndpoint(socketPath));
   let abort = new AbortController();
   const start = (held: MappingRegistry) => {
     abort = new AbortController();

@@ -4,6 +4,7 @@ import { BerthError } from '../../daemon/core/errors.ts';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { MappingClient, type WatchAnswer } from '../../daemon/rpc/client.ts';
 import { toMessage, toView } from '../../daemon/rpc/convert.ts';
+import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
 import { type FollowEvent, follow, type Watchable } from '../../daemon/rpc/follow.ts';
 import { fixture, mapping, NODE, NOW } from './fixture.ts';
 
@@ -135,7 +136,11 @@ test('over a real socket it survives the restart of the agent and tells only wha
   registry.set(NODE, mapping('a'), NOW);
   registry.set(NODE, mapping('b'), NOW);
   const abort = new AbortController();
-  const events = follow({ connect: () => new MappingClient(socketPath), filter: {}, signal: abort.signal });
+  const events = follow({
+    connect: () => new MappingClient(agentEndpoint(socketPath)),
+    filter: {},
+    signal: abort.signal,
+  });
   const next = async () => {
     const { value } = await events.next();
     return value === undefined ? 'end' : 'mapping' in value ? `${value.kind} ${value.mapping.pod}` : value.kind;

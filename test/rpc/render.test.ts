@@ -1,7 +1,8 @@
 import test from 'ava';
 import { parseAllDocuments, parse as parseYaml } from 'yaml';
 import type { FreshnessView, MappingView } from '../../daemon/rpc/convert.ts';
-import { addressesOf, FORMATS, renderAnswer, watchRenderer } from '../../daemon/rpc/render.ts';
+import { addressesOf } from '../../daemon/rpc/reachable.ts';
+import { FORMATS, renderAnswer, watchRenderer } from '../../daemon/rpc/render.ts';
 import { NOW } from './fixture.ts';
 
 const freshness: FreshnessView = { lastHeard: NOW, nodesHeard: 1, nodesKnown: 1 };
@@ -41,9 +42,9 @@ const block = view({
 test('a table shows where to connect, aligned, with ages as kubectl writes them', (t) => {
   t.is(
     renderAnswer({ mappings: [view(), block], freshness }, 'table', NOW),
-    `NAMESPACE  POD            PORT  PROTOCOL  ADDRESS                POD-PORT     NODE    AGE
-shop       cart-0         web   TCP       192.0.2.10:20000       8080         node-a  90s
-shop       conference-12  rtp   UDP       192.0.2.7:40000-40099  40000-40099  node-a  3d
+    `NAMESPACE  POD            PORT  PROTOCOL  ADDRESS                POD-PORT     NODE    AGE  STATE
+shop       cart-0         web   TCP       192.0.2.10:20000       8080         node-a  90s  live
+shop       conference-12  rtp   UDP       192.0.2.7:40000-40099  40000-40099  node-a  3d   live
 `,
   );
 });
@@ -51,9 +52,9 @@ shop       conference-12  rtp   UDP       192.0.2.7:40000-40099  40000-40099  no
 test('wide adds every address, the pool, the addresses of the pod, who may connect, and the uid', (t) => {
   t.is(
     renderAnswer({ mappings: [view(), block], freshness }, 'wide', NOW),
-    `NAMESPACE  POD            PORT  PROTOCOL  ADDRESS                                POD-PORT     NODE    AGE  POOL     POD-IPS           ALLOW-FROM                    UID
-shop       cart-0         web   TCP       192.0.2.10:20000,[2001:db8::10]:20000  8080         node-a  90s  default  10.0.0.5,fd00::5  any                           11111111-2222-3333-4444-555555555555
-shop       conference-12  rtp   UDP       192.0.2.7:40000-40099                  40000-40099  node-a  3d   default  10.0.0.5,fd00::5  203.0.113.0/24,2001:db8::/32  11111111-2222-3333-4444-555555555555
+    `NAMESPACE  POD            PORT  PROTOCOL  ADDRESS                                POD-PORT     NODE    AGE  STATE  POOL     POD-IPS           ALLOW-FROM                    UID
+shop       cart-0         web   TCP       192.0.2.10:20000,[2001:db8::10]:20000  8080         node-a  90s  live   default  10.0.0.5,fd00::5  any                           11111111-2222-3333-4444-555555555555
+shop       conference-12  rtp   UDP       192.0.2.7:40000-40099                  40000-40099  node-a  3d   live   default  10.0.0.5,fd00::5  203.0.113.0/24,2001:db8::/32  11111111-2222-3333-4444-555555555555
 `,
   );
 });
@@ -124,9 +125,16 @@ for (const [since, age] of ages) {
   test(`an age of ${since === undefined ? 'unknown' : NOW - since} ms is written ${age}`, (t) => {
     const { since: _, ...rest } = view();
     const mappings = [since === undefined ? rest : { ...rest, since }];
-    t.regex(renderAnswer({ mappings, freshness }, 'table', NOW), new RegExp(` ${age}\\n$`));
+    t.regex(renderAnswer({ mappings, freshness }, 'table', NOW), new RegExp(` ${age} +live\\n$`));
   });
 }
+
+test('a mapping of a node that is not heard is marked stale, in every format', (t) => {
+  for (const format of FORMATS) {
+    t.notRegex(renderAnswer({ mappings: [view()], freshness }, format, NOW), /stale/, format);
+    t.regex(renderAnswer({ mappings: [view({ stale: true })], freshness }, format, NOW), /stale/, format);
+  }
+});
 
 test('a time that no date can hold is left out', (t) => {
   const text = renderAnswer({ mappings: [view({ since: 1e20 })], freshness }, 'json', NOW);
@@ -145,14 +153,14 @@ test('a watched table waits for the whole state, then prints a line for each cha
   t.is(render({ kind: 'live', mapping: block }), '');
   t.is(
     render({ kind: 'synced', freshness }),
-    `EVENT  NAMESPACE  POD            PORT  PROTOCOL  ADDRESS                POD-PORT     NODE    AGE
-live   shop       cart-0         web   TCP       192.0.2.10:20000       8080         node-a  90s
-live   shop       conference-12  rtp   UDP       192.0.2.7:40000-40099  40000-40099  node-a  3d
+    `EVENT  NAMESPACE  POD            PORT  PROTOCOL  ADDRESS                POD-PORT     NODE    AGE  STATE
+live   shop       cart-0         web   TCP       192.0.2.10:20000       8080         node-a  90s  live
+live   shop       conference-12  rtp   UDP       192.0.2.7:40000-40099  40000-40099  node-a  3d   live
 `,
   );
   t.is(
     render({ kind: 'gone', mapping: view() }),
-    'gone   shop       cart-0         web   TCP       192.0.2.10:20000       8080         node-a  90s\n',
+    'gone   shop       cart-0         web   TCP       192.0.2.10:20000       8080         node-a  90s  live\n',
   );
   t.is(render({ kind: 'lost', error: new Error('x') }), '');
   t.is(render({ kind: 'synced', freshness }), '');

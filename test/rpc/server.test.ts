@@ -11,6 +11,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { MappingClient } from '../../daemon/rpc/client.ts';
+import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
 import type { Peer } from '../../daemon/rpc/peer.ts';
 import { serve } from '../../daemon/rpc/server.ts';
 import { MappingService } from '../../proto/service.ts';
@@ -103,13 +104,13 @@ test('the directory of the socket is created, and what another process left behi
   mkdirSync(`${path}.new`);
   writeFileSync(join(`${path}.new`, 's'), '');
 
-  using client = new MappingClient(path);
+  using client = new MappingClient(agentEndpoint(path));
   const error = await t.throwsAsync(client.get({ namespace: 'a', pod: 'b' }), { code: 'RPC_FAILED' });
   t.is(error.message, `nobody listens at ${path}: the agent was killed and left its socket behind. Start it again`);
 
   const abort = new AbortController();
   const served = await serve(options(path, abort.signal));
-  using other = new MappingClient(path);
+  using other = new MappingClient(agentEndpoint(path));
   t.deepEqual((await other.get({ namespace: 'a', pod: 'b' })).mappings, []);
   t.deepEqual(await readdir(directory), ['agent.sock']);
   abort.abort();
@@ -154,7 +155,7 @@ test('a server that stops leaves the socket of its successor alone', async (t) =
   const abort = new AbortController();
   const second = await serve({ ...options(first.socketPath, abort.signal), registry: first.registry });
   await first.stop();
-  using client = new MappingClient(first.socketPath);
+  using client = new MappingClient(agentEndpoint(first.socketPath));
   t.deepEqual((await client.get({ namespace: 'a', pod: 'b' })).mappings, []);
   abort.abort();
   await second.closed;
@@ -190,7 +191,7 @@ test('connections that come and go leave the server as it was', async (t) => {
   for (let round = 0; round < 300; round += 1) (await connected(socketPath)).destroy();
   await Promise.all(
     Array.from({ length: 50 }, async () => {
-      using short = new MappingClient(socketPath);
+      using short = new MappingClient(agentEndpoint(socketPath));
       t.is((await short.get({ namespace: 'shop', pod: 'a' })).mappings.length, 1);
     }),
   );
@@ -205,7 +206,7 @@ test('I10: more connections than the server holds are closed at once, and it ser
   await new Promise((resolve) => surplus.resume().once('close', resolve));
   for (const socket of sockets) socket.destroy();
   for (let answered = 0; answered !== 1; ) {
-    using client = new MappingClient(socketPath);
+    using client = new MappingClient(agentEndpoint(socketPath));
     answered = await client.get({ namespace: 'shop', pod: 'a' }).then(
       ({ mappings }) => mappings.length,
       () => 0,
@@ -320,7 +321,7 @@ test('V9: no bytes in a request crash the server', async (t) => {
 
 test('a socket path is told when there is none', async (t) => {
   const path = join(dirname(await temporaryDirectory(t)), 'no-such-berth.sock');
-  using client = new MappingClient(path);
+  using client = new MappingClient(agentEndpoint(path));
   const error = await t.throwsAsync(client.get({ namespace: 'a', pod: 'b' }), { code: 'RPC_FAILED' });
   t.is(
     error.message,

@@ -2,7 +2,8 @@ import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import test from 'ava';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { MappingClient, type WatchAnswer } from '../../daemon/rpc/client.ts';
-import { statusOf } from '../../daemon/rpc/unreachable.ts';
+import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
+import { statusOf } from '../../daemon/rpc/failure.ts';
 import { type berth, MappingService } from '../../proto/service.ts';
 import { fixture, mapping, NODE, NOW, shown, turn, until } from './fixture.ts';
 
@@ -149,7 +150,7 @@ test('I10: a revision that fell out of the history is OUT_OF_RANGE', async (t) =
 
 test('two clients see the same changes, and one that leaves does not disturb the other', async (t) => {
   const { registry, client, socketPath } = await fixture(t);
-  using other = new MappingClient(socketPath);
+  using other = new MappingClient(agentEndpoint(socketPath));
   const one = client.watch({}, '');
   const two = other.watch({}, '');
   await Promise.all([until(one, synced), until(two, synced)]);

@@ -1,0 +1,51 @@
+/** Where a client asks: the agent of a node at its unix socket, or one replica of an aggregator. Opens nothing. */
+import { resolve as absolute } from 'node:path';
+import { type ChannelCredentials, type ClientOptions, credentials, type ServiceError } from '@grpc/grpc-js';
+import { whyAggregatorFailed } from './aggregatorfailure.ts';
+import { CHANNEL_OPTIONS, KEEPALIVE_OPTIONS } from './channeloptions.ts';
+import { hostPort } from './reachable.ts';
+import { targetNameOptions } from './tls/channel.ts';
+import { whyAgentFailed } from './unreachable.ts';
+
+export interface Endpoint {
+  /** Whom it answers for. */
+  readonly scope: 'node' | 'cluster';
+  /** As grpc-js takes it. */
+  readonly target: string;
+  readonly credentials: ChannelCredentials;
+  readonly options: ClientOptions;
+  /** Why a call failed, in words that name the endpoint and the remedy. */
+  explain(error: ServiceError): Promise<string>;
+}
+
+export function agentEndpoint(socketPath: string): Endpoint {
+  return {
+    scope: 'node',
+    target: `unix:${absolute(socketPath)}`,
+    credentials: credentials.createInsecure(),
+    options: CHANNEL_OPTIONS,
+    explain: (error) => whyAgentFailed(error, socketPath),
+  };
+}
+
+export interface AggregatorAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `channel`: plaintext unless it is given. `serverName`: the name in the certificate, where it is not the host. */
+export function aggregatorEndpoint(
+  address: AggregatorAddress,
+  channel: ChannelCredentials = credentials.createInsecure(),
+  serverName?: string,
+): Endpoint {
+  const shown = hostPort(address.host, address.port);
+  return {
+    scope: 'cluster',
+    // Of a name with several addresses grpc-js tries each.
+    target: `dns:///${shown}`,
+    credentials: channel,
+    options: { ...CHANNEL_OPTIONS, ...KEEPALIVE_OPTIONS, ...targetNameOptions(serverName) },
+    explain: async (error) => whyAggregatorFailed(error, shown),
+  };
+}
