@@ -1,5 +1,5 @@
 /** Aggregators that hold the same nodes, and addresses at which nobody answers. */
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import type { ExecutionContext } from 'ava';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import type { Mapping } from '../../daemon/core/vocabulary.ts';
@@ -47,5 +47,20 @@ export async function deadAddress(): Promise<string> {
   const { promise: closed, resolve: close } = Promise.withResolvers<void>();
   server.close(() => close());
   await closed;
+  return `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
+}
+
+/** An address that takes connections and never says a word, as one behind a firewall may seem to. */
+export async function silentAddress(t: ExecutionContext): Promise<string> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => sockets.add(socket));
+  const { promise: listening, resolve } = Promise.withResolvers<void>();
+  server.listen(0, '127.0.0.1', resolve);
+  await listening;
+  t.teardown(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  const address = server.address();
   return `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
 }
