@@ -23,7 +23,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   get: { summary: 'tell where a pod can be reached', run: (argv, signal) => client('get', argv, signal) },
   watch: { summary: 'follow the mappings as they change', run: (argv, signal) => client('watch', argv, signal) },
   nodes: { summary: 'list the nodes that an aggregator knows', run: (argv, signal) => client('nodes', argv, signal) },
-  wait: { summary: "wait until this pod's host ports are known (for an init container)", run: wait },
+  wait: { summary: "wait until a pod's host ports are known", run: wait },
   doctor: { summary: 'find out why a pod cannot be reached', run: doctor },
   uninstall: { summary: 'take everything of Berth off this node', run: uninstall },
 };
@@ -79,7 +79,15 @@ async function wait(argv: readonly string[], signal: AbortSignal): Promise<numbe
   if (command.kind === 'help') return print(command.text);
   const { waitForNumbers, writeEnvFile } = await import('./ops/wait/wait.ts');
   const { systemClock } = await import('./ops/clock.ts');
-  const lines = await waitForNumbers(command.options, systemClock, signal);
+  const lines =
+    command.pod === undefined
+      ? await waitForNumbers(command.options, systemClock, signal)
+      : await (await asking(() => import('./waiting.ts'))).waitForPod(
+          command.pod,
+          command.options,
+          systemClock,
+          signal,
+        );
   if (command.options.envFile === undefined) process.stdout.write(lines);
   else await writeEnvFile(command.options.envFile, lines);
   return 0;
@@ -90,12 +98,16 @@ async function client(name: ClientName, argv: readonly string[], signal: AbortSi
   const command = readClientOptions(name, await sourcesOf(argv));
   if (command.kind === 'help') return print(command.text);
   const commands = await import('./rpc/commands.ts');
-  const { connectTo } = await import('./client.ts');
-  // grpc-js gives TLS an address as the name of the server, of which Node warns; the certificate is checked for the address.
-  process.noDeprecation = true;
+  const { connectTo } = await asking(() => import('./client.ts'));
   const connect = () => connectTo(command.options.ask);
   const around = { stdout: process.stdout, stderr: process.stderr, signal, connect, now: Date.now };
   return commands[name](command.positionals, command.options, around);
+}
+
+/** grpc-js gives TLS an address as the name of the server, of which Node warns; the certificate is checked for the address. */
+function asking<T>(load: () => Promise<T>): Promise<T> {
+  process.noDeprecation = true;
+  return load();
 }
 
 async function sourcesOf(argv: readonly string[]): Promise<Sources> {

@@ -28,7 +28,7 @@ export interface Watchable extends Disposable {
 export interface FollowOptions {
   /** `failed`: the connection before could not be made or was lost. */
   readonly connect: (failed: boolean) => Watchable;
-  /** How many connections may fail before one has worked; 0 unless given. */
+  /** How many connections may fail before one has worked; 0 unless given. Without a bound, `lost` is told of those too. */
   readonly patience?: number;
   readonly filter: MappingFilter;
   readonly signal: AbortSignal;
@@ -74,7 +74,7 @@ export async function* follow(options: FollowOptions): AsyncGenerator<FollowEven
         failed = false;
         continue;
       }
-      if (failures === 0 && everSynced) yield { kind: 'lost', error };
+      if (failures === 0 && (everSynced || patience === Number.POSITIVE_INFINITY)) yield { kind: 'lost', error };
       const ceiling = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
       failures += 1;
       await delay(ceiling * (0.5 + random() / 2), signal).catch(() => {});

@@ -94,7 +94,8 @@ test('a replica that takes connections and says nothing is passed over', async (
 test('who is patient waits also for what has never answered', async (t) => {
   const dead = await deadAddress();
   const { next } = watched(t, dead, { patient: true });
-  const told = next(1);
+  t.deepEqual(await next(), ['lost']);
+  const told = next();
   const late = await replicas(t, 1, { port: Number(dead.split(':')[1]) });
   t.deepEqual(await told, ['synced']);
   await late.node('node-a', mapping('cart-0'));

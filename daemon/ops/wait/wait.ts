@@ -3,6 +3,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { GALAXY, PORTS, PROMISE_PREFIX } from '../../core/annotation.ts';
 import { BerthError, messageOf } from '../../core/errors.ts';
 import type { Clock } from '../../reconcile/ports.ts';
+import { linesOf } from './lines.ts';
 import type { WaitOptions } from './options.ts';
 import { parsePodinfo } from './podinfo.ts';
 
@@ -11,14 +12,19 @@ const LOOK_MS = 200;
 const NUMBERS = /^\d{1,5}(-\d{1,5})?$/;
 
 /** Resolves to the lines. Rejects with NUMBERS_MISSING when they do not come in time, or cannot come. */
-export async function waitForNumbers(options: WaitOptions, clock: Clock, signal: AbortSignal): Promise<string> {
+export async function waitForNumbers(
+  options: Pick<WaitOptions, 'annotations' | 'port' | 'timeout'>,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<string> {
   const end = clock.monotonic() + options.timeout;
   for (;;) {
     const { annotations, why } = await look(options.annotations);
     const numbers = numbersOf(annotations);
     const wanted = options.port ?? [...numbers.keys()];
     const missing = wanted.filter((name) => !numbers.has(name));
-    if (wanted.length > 0 && missing.length === 0) return linesOf(wanted, numbers);
+    if (wanted.length > 0 && missing.length === 0)
+      return linesOf(wanted.map((name) => ['PORT', name, numbers.get(name) ?? '']));
     refuseHopeless(annotations, options.annotations);
     if (signal.aborted || clock.monotonic() >= end) {
       const what = missing.length > 0 ? `no number of ${missing.join(', ')}` : 'no number';
@@ -60,12 +66,6 @@ function refuseHopeless(annotations: ReadonlyMap<string, string>, path: string):
   if (annotations.size === 0 || annotations.has(PORTS)) return;
   const galaxy = annotations.has(GALAXY) ? ` (${GALAXY} alone gives no ${PROMISE_PREFIX}NAME)` : '';
   throw new BerthError('NUMBERS_MISSING', `${path}: the pod asks for no host port${galaxy}: annotate it with ${PORTS}`);
-}
-
-/** `PORT_` in front: a port may be called `path`, and a shell that sources the lines needs its own. */
-function linesOf(names: readonly string[], numbers: ReadonlyMap<string, string>): string {
-  const lines = names.map((name) => `PORT_${name.toUpperCase().replaceAll('-', '_')}=${numbers.get(name)}\n`);
-  return lines.join('');
 }
 
 async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
