@@ -6,34 +6,33 @@
 import { hostname } from 'node:os';
 import { BerthError, messageOf } from './core/errors.ts';
 import type { ClientName } from './ops/clientoptions.ts';
+import { type CommandName, SUMMARIES } from './ops/commandlist.ts';
 import type { Sources } from './ops/optiontable.ts';
 import { VERSION } from './version.ts';
 
-interface Command {
-  readonly summary: string;
-  readonly run: (argv: readonly string[], signal: AbortSignal) => Promise<number>;
-}
+type Command = (argv: readonly string[], signal: AbortSignal) => Promise<number>;
 
 const USAGE = 2;
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  agent: { summary: 'run the agent of this node', run: agent },
-  aggregator: { summary: 'run an aggregator, which answers for the cluster', run: aggregator },
-  list: { summary: 'list the live mappings', run: (argv, signal) => client('list', argv, signal) },
-  get: { summary: 'tell where a pod can be reached', run: (argv, signal) => client('get', argv, signal) },
-  watch: { summary: 'follow the mappings as they change', run: (argv, signal) => client('watch', argv, signal) },
-  nodes: { summary: 'list the nodes that an aggregator knows', run: (argv, signal) => client('nodes', argv, signal) },
-  wait: { summary: "wait until a pod's host ports are known", run: wait },
-  doctor: { summary: 'find out why a pod cannot be reached', run: doctor },
-  uninstall: { summary: 'take everything of Berth off this node', run: uninstall },
+const COMMANDS: Readonly<Record<CommandName, Command>> = {
+  agent,
+  aggregator,
+  list: (argv, signal) => client('list', argv, signal),
+  get: (argv, signal) => client('get', argv, signal),
+  watch: (argv, signal) => client('watch', argv, signal),
+  nodes: (argv, signal) => client('nodes', argv, signal),
+  wait,
+  doctor,
+  uninstall,
+  completion: async (argv) => print((await import('./ops/completion/completion.ts')).completion(argv)),
 };
 
 const HELP = `berth ${VERSION}: host ports for pods, allocated on the node
 
 usage: berth COMMAND [OPTIONS]
 
-${Object.entries(COMMANDS)
-  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
+${Object.entries(SUMMARIES)
+  .map(([name, summary]) => `  ${name.padEnd(10)} ${summary}`)
   .join('\n')}
 
 berth COMMAND --help tells the options of a command.
@@ -134,14 +133,14 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return name === undefined ? USAGE : 0;
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name as CommandName] : undefined;
   if (command === undefined) {
     process.stderr.write(`berth: there is no command ${JSON.stringify(name)}; berth --help lists them\n`);
     return USAGE;
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   try {
-    return await command.run(rest, stop.signal);
+    return await command(rest, stop.signal);
   } catch (error) {
     if (stop.signal.aborted) return 0;
     process.stderr.write(`berth ${name}: ${messageOf(error)}\n`);

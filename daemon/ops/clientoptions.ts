@@ -7,7 +7,7 @@ import type { Asked } from './asked.ts';
 import { AGGREGATOR_ASK_TABLE, ASK_TABLE, readAsked } from './askoptions.ts';
 import { helpText } from './help.ts';
 import { readOptions } from './options.ts';
-import type { Option, OptionTable, Sources, Values } from './optiontable.ts';
+import { amongWords, type Option, type OptionTable, type Sources, type Values } from './optiontable.ts';
 import * as value from './values.ts';
 
 const NAMESPACE = {
@@ -45,7 +45,12 @@ export const CLIENT_TABLE = {
   pod: { ...asGiven, value: 'NAME', help: 'Only pods of this name.' },
   node: { ...asGiven, value: 'NAME', help: 'Only mappings of this node.' },
   pool: { ...asGiven, value: 'NAME', help: 'Only mappings from this pool.' },
-  protocol: { ...asGiven, value: 'PROTOCOL', help: 'Only tcp, udp or sctp.' },
+  protocol: {
+    ...asGiven,
+    parse: amongWords(['tcp', 'udp', 'sctp'], String),
+    value: 'PROTOCOL',
+    help: 'Only tcp, udp or sctp.',
+  },
   hostPort: {
     ...asGiven,
     value: 'NUMBER',

@@ -76,6 +76,16 @@ export function variableOf(key: string, option: Option): string {
   return `BERTH_${flagOf(key, option).replaceAll('-', '_').toUpperCase()}`;
 }
 
+/** A parser that says which words it takes: completion offers them. */
+export function amongWords<T>(words: readonly string[], parse: (text: string) => T): (text: string) => T {
+  return Object.assign((text: string) => parse(text), { words });
+}
+
+/** The words that the value is one of; undefined where it may be something else. */
+export function wordsOf({ parse }: Option): readonly string[] | undefined {
+  return 'words' in parse ? (parse.words as readonly string[]) : undefined;
+}
+
 /** The keys and options that the environment may set, and the file but for those with `noKey`. */
 export function settingsOf(table: OptionTable): readonly (readonly [key: string, option: Option])[] {
   return Object.entries(table).filter(([, option]) => !option.flagOnly);

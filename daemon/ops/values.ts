@@ -8,6 +8,7 @@ import { BerthError } from '../core/errors.ts';
 import type { PortRange } from '../core/pool.ts';
 import { quoted } from '../core/text.ts';
 import type { Cidr } from '../core/vocabulary.ts';
+import { amongWords } from './optiontable.ts';
 
 export function invalid(message: string, cause?: unknown): BerthError {
   return new BerthError('CONFIG_INVALID', message, cause === undefined ? undefined : { cause });
@@ -48,11 +49,11 @@ function milliseconds(text: string): number {
 }
 
 export function oneOf<const T extends string>(words: readonly T[]): (text: string) => T {
-  return (text) => {
+  return amongWords(words, (text) => {
     const word = words.find((one) => one === text);
     if (word !== undefined) return word;
     throw invalid(`${quoted(text)} is none of ${words.join(', ')}`);
-  };
+  });
 }
 
 export function truth(text: string): boolean {

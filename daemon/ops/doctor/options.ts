@@ -17,7 +17,7 @@ const ABOUT =
   '/PROTOCOL or without. It takes the options of the agent (give it those that the agent of this node has) and changes ' +
   'nothing. Ends with 0, 1 when a hop fails, 2 for a wrong command line, 3 when there is no such pod.';
 
-function doctorTable(hostname: string) {
+export function doctorTable(hostname: string) {
   const { pods, ...others } = agentTable(hostname);
   const { required: _, ...optional } = pods;
   return {

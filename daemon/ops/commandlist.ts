@@ -1,0 +1,15 @@
+/** The commands of `berth` and what each is for, in the order of its help. Texts only, so that they cost nothing to load. */
+export const SUMMARIES = {
+  agent: 'run the agent of this node',
+  aggregator: 'run an aggregator, which answers for the cluster',
+  list: 'list the live mappings',
+  get: 'tell where a pod can be reached',
+  watch: 'follow the mappings as they change',
+  nodes: 'list the nodes that an aggregator knows',
+  wait: "wait until a pod's host ports are known",
+  doctor: 'find out why a pod cannot be reached',
+  uninstall: 'take everything of Berth off this node',
+  completion: 'print what completes command lines in a shell',
+} as const;
+
+export type CommandName = keyof typeof SUMMARIES;
