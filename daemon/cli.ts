@@ -97,7 +97,7 @@ async function client(name: ClientName, argv: readonly string[], signal: AbortSi
   const command = readClientOptions(name, await sourcesOf(argv));
   if (command.kind === 'help') return print(command.text);
   const commands = await import('./rpc/commands.ts');
-  const { connectTo } = await asking(() => import('./client.ts'));
+  const { connectTo } = await asking(() => import('./connection.ts'));
   const connect = () => connectTo(command.options.ask);
   const around = { stdout: process.stdout, stderr: process.stderr, signal, connect, now: Date.now };
   return commands[name](command.positionals, command.options, around);

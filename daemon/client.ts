@@ -3,23 +3,25 @@
  * is what `berth get`, `list`, `watch`, `nodes` and `wait` are made of. Whatever fails is a BerthError with a `code` and a message
  * that names the remedy, by the flags of those commands.
  */
-import { BerthError } from './core/errors.ts';
-import { type Asked, refuseUnsafe } from './ops/asked.ts';
+import { connectTo } from './connection.ts';
 import { absolutePath, reportTargets, serverName } from './ops/values.ts';
-import { BerthClient } from './rpc/berthclient.ts';
-import { agentEndpoint, aggregatorEndpoint } from './rpc/endpoint.ts';
-import { tlsCredentials } from './rpc/tls/channel.ts';
-import { ChannelFiles } from './trust/channelfiles.ts';
-import { readToken } from './trust/files.ts';
+import type { BerthClient } from './rpc/berthclient.ts';
 
+export { BerthError, type ErrorCode } from './core/errors.ts';
 export type { MappingFilter } from './core/livemapping.ts';
+export type { Protocol } from './core/vocabulary.ts';
 export type { BerthClient, CallOptions, WatchOptions } from './rpc/berthclient.ts';
-export type { Answer, PodQuestion } from './rpc/client.ts';
-export type { FreshnessView, MappingView } from './rpc/convert.ts';
-export type { FollowEvent } from './rpc/follow.ts';
-export type { NodesAnswer, NodeView, PoolView } from './rpc/nodeview.ts';
+export type { FollowEvent as WatchEvent } from './rpc/follow.ts';
 export { addressesOf } from './rpc/reachable.ts';
-export { BerthError };
+export type {
+  Answer,
+  FreshnessView as Freshness,
+  MappingView as Mapping,
+  NodesAnswer,
+  NodeView as Node,
+  PodQuestion,
+  PoolView as Pool,
+} from './rpc/views.ts';
 
 /** Which aggregator, and how it is made sure that it is the one. Files are absolute paths, and are read again when they change. */
 export interface AggregatorConnection {
@@ -60,31 +62,4 @@ export function connect(to: AggregatorConnection | AgentConnection): BerthClient
     key: to.keyFile,
     insecure: to.insecure ?? false,
   });
-}
-
-/** As `connect`, of what options were read into. */
-export function connectTo(asked: Asked): BerthClient {
-  if (asked.kind === 'agent') return new BerthClient([agentEndpoint(asked.socket)]);
-  refuseUnsafe(asked);
-  const { targets, authorities, serverName: name, token, cert, key } = asked;
-  if (authorities === undefined) return new BerthClient(targets.map((target) => aggregatorEndpoint(target)));
-  const paths = { authorities, ...(cert && key ? { identity: { cert, key } } : {}) };
-  const material = materialOf(paths);
-  const channel = tlsCredentials({
-    material,
-    identified: cert !== undefined,
-    ...(token === undefined ? {} : { token: () => readToken(token) }),
-  });
-  const endpoints = targets.map((target) => aggregatorEndpoint(target, channel, name));
-  return new BerthClient(endpoints, () => material[Symbol.dispose]());
-}
-
-/** Throws for files that cannot be used now; when they are replaced later by such, those that were good stay in use. */
-function materialOf(paths: ConstructorParameters<typeof ChannelFiles>[0]): ChannelFiles {
-  const errors: Error[] = [];
-  const material = new ChannelFiles(paths, (error) => errors.push(error));
-  const [error] = errors;
-  if (error === undefined) return material;
-  material[Symbol.dispose]();
-  throw error;
 }

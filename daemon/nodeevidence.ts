@@ -17,8 +17,8 @@ import type { Comparison, NodeFacts } from './ops/doctor/facts.ts';
 import type { DoctorOptions } from './ops/doctor/options.ts';
 import { unprotectedRanges } from './ops/ephemeral.ts';
 import { MappingClient } from './rpc/client.ts';
-import type { MappingView } from './rpc/convert.ts';
 import { agentEndpoint } from './rpc/endpoint.ts';
+import type { MappingView } from './rpc/views.ts';
 
 /** How long the agent, or a disk, may take to answer, in ms. */
 const PATIENCE_MS = 5_000;

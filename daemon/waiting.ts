@@ -1,13 +1,13 @@
 /** `berth wait pod/NAME`: asks until the ports of a pod are live, wherever it is. */
-import { connectTo } from './client.ts';
+import { connectTo } from './connection.ts';
 import { BerthError, messageOf } from './core/errors.ts';
 import { printable, quoted } from './core/text.ts';
 import { linesOf } from './ops/wait/lines.ts';
 import type { WaitedPod, WaitOptions } from './ops/wait/options.ts';
 import type { Clock } from './reconcile/ports.ts';
-import type { MappingView } from './rpc/convert.ts';
 import { liveMappings } from './rpc/livepod.ts';
 import { addressesOf, portRange } from './rpc/reachable.ts';
+import type { MappingView } from './rpc/views.ts';
 
 /** Resolves to the lines. Rejects with NUMBERS_MISSING when the ports are not live in time. */
 export async function waitForPod(

@@ -26,6 +26,7 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { build, type Metafile, type Plugin } from 'esbuild';
+import { makeTypes } from './types.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -98,7 +99,10 @@ export async function makeBundle(directory: string): Promise<void> {
   rmSync(out, { recursive: true, force: true });
   const { metafile } = await build({
     absWorkingDir: ROOT,
-    entryPoints: [{ in: 'daemon/cli.ts', out: 'cli' }],
+    entryPoints: [
+      { in: 'daemon/cli.ts', out: 'cli' },
+      { in: 'daemon/client.ts', out: 'client' },
+    ],
     outdir: out,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -118,6 +122,7 @@ export async function makeBundle(directory: string): Promise<void> {
     logLevel: 'warning',
   });
   copyKoffi(out);
+  makeTypes(join(out, 'types'));
   writeFileSync(join(out, 'licenses.txt'), licenses(metafile));
   writeFileSync(join(out, 'berth.mjs'), STARTER);
   chmodSync(join(out, 'berth.mjs'), 0o755);

@@ -1,18 +1,48 @@
 /** dist/ as it is shipped: made in a directory of its own, moved, and run where the repository cannot be seen. */
 import { type ExecFileException, execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
+import { MappingRegistry } from '../daemon/core/registry.ts';
 import { VERSION } from '../daemon/version.ts';
 import { makeBundle } from '../deploy/bundle.ts';
 import { Namespace } from './kernel/namespace.ts';
+import { agent, aggregator, eventually } from './rpc/clusterfixture.ts';
+import { mapping, NOW } from './rpc/fixture.ts';
 
 const run = promisify(execFile);
 const place = mkdtempSync(join(tmpdir(), 'berth-bundle-'));
 const dist = join(place, 'moved');
+
+const root = join(import.meta.dirname, '..');
+
+/** What a user of the package would write. */
+const PROGRAM = `import { addressesOf, connect, type Mapping, type WatchEvent } from 'berth/client';
+using client = connect({ aggregator: process.argv[2] ?? '' });
+const { mappings } = await client.get({ namespace: 'shop', pod: 'cart-0' });
+for (const mapping of mappings) console.log(addressesOf(mapping)[0]);
+const all: Mapping[] = [];
+for await (const page of client.list({ protocol: 'TCP' })) all.push(...page.mappings);
+console.log(all.map(({ pod }) => pod).join());
+for await (const { nodes } of client.listNodes()) for (const { name, pools } of nodes) console.log(name, pools[0]?.free.TCP);
+for await (const event of client.watch() as AsyncIterable<WatchEvent>) {
+  console.log('mapping' in event ? event.kind + ' ' + event.mapping.pod : event.kind);
+  if (event.kind === 'synced') break;
+}
+`;
+
+/** An aggregator that knows one node with one mapping. */
+async function oneNode(t: ExecutionContext) {
+  const served = await aggregator(t);
+  const registry = new MappingRegistry();
+  registry.set('node-a', mapping('cart-0'), NOW);
+  agent(t, [served.address], { registry });
+  await eventually(() => served.cluster.mappings.size === 1);
+  return served;
+}
 
 test.before(async () => {
   await makeBundle(join(place, 'made'));
@@ -69,6 +99,43 @@ test('the bundled agent works in the kernel, and the bundled client lists what i
   agent.kill('SIGTERM');
   const [code] = await once(agent, 'exit');
   t.is(code, 0, log);
+});
+
+test('a program that has the package imports berth/client, with its types, and no package beside it is loaded', async (t) => {
+  const program = join(place, 'program');
+  const installed = join(program, 'node_modules/berth');
+  mkdirSync(installed, { recursive: true });
+  cpSync(join(root, 'package.json'), join(installed, 'package.json'));
+  cpSync(dist, join(installed, 'dist'), { recursive: true });
+  writeFileSync(join(program, 'package.json'), '{ "type": "module" }');
+  writeFileSync(join(program, 'main.ts'), PROGRAM);
+  const { address } = await oneNode(t);
+  const { stdout } = await run(process.execPath, ['main.ts', address], { cwd: program });
+  t.is(stdout, '192.0.2.10:20000\ncart-0\nnode-a 99\nlive cart-0\nsynced\n');
+
+  // For the compiler alone, as npm would install it beside the package.
+  symlinkSync(join(root, 'node_modules/@grpc'), join(program, 'node_modules/@grpc'));
+  const wrong = PROGRAM.replace("pod: 'cart-0'", 'pod: 7');
+  writeFileSync(join(program, 'wrong.ts'), wrong);
+  const flags = [
+    '--strict',
+    '--noEmit',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2024',
+    '--lib',
+    'es2024,esnext.disposable',
+  ];
+  const types = ['--types', 'node', '--typeRoots', join(root, 'node_modules/@types')];
+  const check = (file: string) =>
+    run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...flags, ...types, file], { cwd: program });
+  await t.notThrowsAsync(check('main.ts'));
+  const refused = await t.throwsAsync<ExecFileException>(check('wrong.ts'));
+  t.regex(
+    String(refused?.stdout),
+    /wrong\.ts\(\d+,\d+\): error TS2322: Type 'number' is not assignable to type 'string'/,
+  );
 });
 
 test('the baked compile cache is used, also after the bundle was moved', async (t) => {

@@ -97,6 +97,22 @@ test('a kubeconfig alone costs its library', (t) => {
   t.false([...loadedWith('daemon/kubernetes.ts')].some((one) => one.startsWith('@kubernetes/')));
 });
 
+const CLIENT =
+  /^daemon\/(?:client|connection|waiting)\.ts|^daemon\/rpc\/(?:berthclient|client|endpoint|follow|commands|livepod|render)\.ts|\/completion\//;
+
+test('neither the agent nor the aggregator loads anything of the client', (t) => {
+  for (const program of ['daemon/agent.ts', 'daemon/reporting.ts', 'daemon/aggregator.ts']) {
+    const loaded = loadedWith(program);
+    t.true(loaded.size > 10);
+    t.deepEqual(
+      [...loaded].filter((one) => CLIENT.test(one)),
+      [],
+      program,
+    );
+  }
+  t.true([...loadedWith('daemon/connection.ts')].some((one) => CLIENT.test(one)));
+});
+
 test('generated code is imported by its typed binding alone', (t) => {
   const users = files.flatMap(importsOf).filter(({ to }) => to.includes('generated'));
   t.deepEqual([...new Set(users.map(({ from }) => from))], ['proto/service.ts']);

@@ -3,8 +3,8 @@ import { BerthError } from '../core/errors.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
 import { quoted } from '../core/text.ts';
 import type { Protocol } from '../core/vocabulary.ts';
-import type { PodQuestion } from './client.ts';
 import type { Format } from './render.ts';
+import type { PodQuestion } from './views.ts';
 
 /** How an answer is looked for and shown, as texts where they may be wrong. */
 export interface ClientArguments {

@@ -4,11 +4,11 @@
  */
 import type { BerthError } from '../core/errors.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
-import { type Answer, MappingClient, type Page, type PodQuestion, pages, type WatchAnswer } from './client.ts';
+import { MappingClient, type Page, pages, type WatchAnswer } from './client.ts';
 import type { Endpoint } from './endpoint.ts';
 import { isPassing, together } from './failure.ts';
 import { type FollowEvent, follow, type Watchable } from './follow.ts';
-import type { NodesAnswer } from './nodeview.ts';
+import type { Answer, NodesAnswer, PodQuestion } from './views.ts';
 
 export interface CallOptions {
   /** Ends the call. */

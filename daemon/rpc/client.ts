@@ -3,24 +3,11 @@ import { Client, type ClientReadableStream, connectivityState, type ServiceError
 import { type berth, MappingService, type Method, NodeService } from '../../proto/service.ts';
 import type { BerthError } from '../core/errors.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
-import type { Protocol } from '../core/vocabulary.ts';
-import { type FreshnessView, type MappingView, protocolNumber, toFreshnessView, toView } from './convert.ts';
+import { protocolNumber, toFreshnessView, toView } from './convert.ts';
 import type { Endpoint } from './endpoint.ts';
 import { failure } from './failure.ts';
-import { type NodesAnswer, nodesAnswerOf } from './nodeview.ts';
-
-export interface PodQuestion {
-  readonly namespace: string;
-  readonly pod: string;
-  /** A port's name; absent: every port. */
-  readonly name?: string;
-  readonly protocol?: Protocol;
-}
-
-export interface Answer {
-  readonly mappings: readonly MappingView[];
-  readonly freshness: FreshnessView;
-}
+import { nodesAnswerOf } from './nodeview.ts';
+import type { Answer, FreshnessView, MappingView, NodesAnswer, PodQuestion } from './views.ts';
 
 export interface Page<T> {
   readonly answer: T;

@@ -8,11 +8,9 @@ import { BerthError, messageOf } from '../core/errors.ts';
 import { quoted } from '../core/text.ts';
 import { type ClientArguments, readFilter, readTarget, refuseArguments } from './arguments.ts';
 import type { BerthClient } from './berthclient.ts';
-import type { Answer } from './client.ts';
-import type { FreshnessView } from './convert.ts';
 import { renderNodes } from './nodetable.ts';
-import type { NodeView } from './nodeview.ts';
 import { renderAnswer, watchRenderer } from './render.ts';
+import type { Answer, FreshnessView, NodeView } from './views.ts';
 
 /** How the commands end. */
 export const EXIT = { found: 0, error: 1, usage: 2, notFound: 3 } as const;

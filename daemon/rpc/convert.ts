@@ -2,41 +2,7 @@
 import { berth } from '../../proto/service.ts';
 import type { LiveMapping } from '../core/livemapping.ts';
 import type { Protocol } from '../core/vocabulary.ts';
-
-/** A mapping as a client sees it: the message with its absent fields told from empty ones. */
-export interface MappingView {
-  readonly namespace: string;
-  readonly pod: string;
-  readonly podUID: string;
-  readonly name: string;
-  /** `TCP`, `UDP`, `SCTP`; `UNKNOWN-<number>` for one that a newer server knows. */
-  readonly protocol: string;
-  readonly hostPort: number;
-  /** The last number of a block, included; `hostPort` for a single port. */
-  readonly endPort: number;
-  readonly containerPort: number;
-  /** Absent: any address. */
-  readonly hostIP?: string;
-  readonly node: string;
-  /** Where to connect. */
-  readonly nodeAddresses: readonly string[];
-  readonly podIPs: readonly string[];
-  readonly pool: string;
-  /** Absent: every source may connect. */
-  readonly allowFrom?: readonly string[];
-  /** ms since the epoch. */
-  readonly since?: number;
-  /** The node's agent has not been heard lately: the mapping is as it was then. */
-  readonly stale?: true;
-}
-
-/** How much an answer means. */
-export interface FreshnessView {
-  /** ms since the epoch; absent: never. */
-  readonly lastHeard?: number;
-  readonly nodesHeard: number;
-  readonly nodesKnown: number;
-}
+import type { FreshnessView, MappingView } from './views.ts';
 
 const NUMBERS: Readonly<Record<Protocol, berth.v1.Protocol>> = {
   TCP: berth.v1.Protocol.PROTOCOL_TCP,

@@ -8,8 +8,8 @@ import { status } from '@grpc/grpc-js';
 import type { BerthError } from '../core/errors.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
 import type { WatchAnswer } from './client.ts';
-import type { FreshnessView, MappingView } from './convert.ts';
 import { isPassing, statusOf, together } from './failure.ts';
+import type { FreshnessView, MappingView } from './views.ts';
 
 /** What a watch tells. */
 export type FollowEvent =

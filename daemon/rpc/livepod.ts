@@ -1,8 +1,8 @@
 /** Waits until the ports of a pod are live, by watching it. */
 import type { MappingFilter } from '../core/livemapping.ts';
 import type { BerthClient } from './berthclient.ts';
-import type { MappingView } from './convert.ts';
 import type { FollowEvent } from './follow.ts';
+import type { MappingView } from './views.ts';
 
 export interface Awaited {
   readonly namespace: string;

@@ -1,7 +1,7 @@
 /** The nodes of a cluster as text: tables for people, JSON and YAML for programs. */
 import { age, type Column, tableOf } from './columns.ts';
-import type { NodesAnswer, NodeView, PoolView } from './nodeview.ts';
 import type { Format } from './render.ts';
+import type { NodesAnswer, NodeView, PoolView } from './views.ts';
 import { moment, plainFreshness, visibleJson, visibleYaml } from './visible.ts';
 
 const TABLE: readonly Column<NodeView>[] = [

@@ -1,5 +1,5 @@
 /** Where to connect, as one writes it. Pure. */
-import type { MappingView } from './convert.ts';
+import type { MappingView } from './views.ts';
 
 /** `192.0.2.7:23117`, `[2001:db8::7]:23117`, `192.0.2.7:40000-40099`. */
 export function hostPort(host: string, ports: number | string): string {

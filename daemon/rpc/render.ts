@@ -2,11 +2,11 @@
  * Answers as text: tables for people, JSON and YAML for programs. What comes from the cluster never reaches a terminal
  * unescaped, in any format: in tables by `printable`, in JSON and YAML as `\uXXXX`, which their readers undo.
  */
-import type { Answer } from './client.ts';
+
 import { age, aligned, type Column, row, tableOf } from './columns.ts';
-import type { MappingView } from './convert.ts';
 import type { FollowEvent } from './follow.ts';
 import { addressesOf, portRange } from './reachable.ts';
+import type { Answer, MappingView } from './views.ts';
 import { moment, plainFreshness, visibleJson, visibleYaml } from './visible.ts';
 
 export const FORMATS = ['table', 'wide', 'json', 'yaml'] as const;

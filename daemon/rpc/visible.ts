@@ -1,7 +1,7 @@
 /** JSON and YAML in which everything can be seen: what a terminal would obey stands there as `\uXXXX`, which readers undo. */
 import { Document, Scalar, visit } from 'yaml';
 import { printable } from '../core/text.ts';
-import type { FreshnessView } from './convert.ts';
+import type { FreshnessView } from './views.ts';
 
 export function plainFreshness({ lastHeard, ...complete }: FreshnessView) {
   return { ...moment('lastHeard', lastHeard), ...complete };

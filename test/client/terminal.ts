@@ -1,7 +1,7 @@
 /** A whole command line behind `berth get`, `list`, `watch` and `nodes`, run in this process; what it printed and how it ended. */
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { connectTo } from '../../daemon/client.ts';
+import { connectTo } from '../../daemon/connection.ts';
 import { type ClientName, readClientOptions } from '../../daemon/ops/clientoptions.ts';
 import { get, list, nodes, watch } from '../../daemon/rpc/commands.ts';
 

@@ -1,7 +1,7 @@
 /** A watch that goes from replica to replica, over real sockets, and what it tells meanwhile. */
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
-import { connect, type FollowEvent } from '../../daemon/client.ts';
+import { connect, type WatchEvent } from '../../daemon/client.ts';
 import { type Handlers, MappingService } from '../../proto/service.ts';
 import { eventually } from '../rpc/clusterfixture.ts';
 import { mapping, NOW } from '../rpc/fixture.ts';
@@ -28,7 +28,7 @@ function watched(t: ExecutionContext, aggregator: string, options: { readonly pa
   return { next, interrupt: () => abort.abort() };
 }
 
-function shownEvent(event: FollowEvent): string {
+function shownEvent(event: WatchEvent): string {
   return 'mapping' in event ? `${event.kind} ${event.mapping.pod}:${event.mapping.hostPort}` : event.kind;
 }
 

@@ -6,7 +6,7 @@ import type { SpawnOptions } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { MappingView } from '../../daemon/rpc/convert.ts';
+import type { MappingView } from '../../daemon/rpc/views.ts';
 import { AgentProcess } from './agentprocess.ts';
 import { fetchFrom, metricIn, type Reply } from './endpoint.ts';
 import { heldSockets } from './heldsockets.ts';

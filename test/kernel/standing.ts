@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { MappingClient } from '../../daemon/rpc/client.ts';
-import type { MappingView } from '../../daemon/rpc/convert.ts';
 import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
+import type { MappingView } from '../../daemon/rpc/views.ts';
 import type { Namespace } from './namespace.ts';
 
 export const NFT = '/usr/sbin/nft';

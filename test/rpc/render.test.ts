@@ -1,8 +1,8 @@
 import test from 'ava';
 import { parseAllDocuments, parse as parseYaml } from 'yaml';
-import type { FreshnessView, MappingView } from '../../daemon/rpc/convert.ts';
 import { addressesOf } from '../../daemon/rpc/reachable.ts';
 import { FORMATS, renderAnswer, watchRenderer } from '../../daemon/rpc/render.ts';
+import type { FreshnessView, MappingView } from '../../daemon/rpc/views.ts';
 import { NOW } from './fixture.ts';
 
 const freshness: FreshnessView = { lastHeard: NOW, nodesHeard: 1, nodesKnown: 1 };
