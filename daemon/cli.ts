@@ -13,6 +13,8 @@ import { VERSION } from './version.ts';
 type Command = (argv: readonly string[], signal: AbortSignal) => Promise<number>;
 
 const USAGE = 2;
+/** Not told in the help: it stands in the file kubectl-berth. */
+const PLUGIN = 'kubectl';
 
 const COMMANDS: Readonly<Record<CommandName, Command>> = {
   agent,
@@ -109,6 +111,13 @@ function asking<T>(load: () => Promise<T>): Promise<T> {
   return load();
 }
 
+/** What kubectl-berth runs. */
+async function plugin(argv: readonly string[], signal: AbortSignal): Promise<number> {
+  const { runPlugin } = await asking(() => import('./kubectlberth.ts'));
+  const around = { stdout: process.stdout, stderr: process.stderr, signal, now: Date.now };
+  return runPlugin(await sourcesOf(argv), around);
+}
+
 async function sourcesOf(argv: readonly string[]): Promise<Sources> {
   const { EVERY_TABLE } = await import('./ops/programs.ts');
   return { argv, env: process.env, others: EVERY_TABLE };
@@ -133,7 +142,7 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return name === undefined ? USAGE : 0;
   }
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name as CommandName] : undefined;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name as CommandName] : name === PLUGIN ? plugin : undefined;
   if (command === undefined) {
     process.stderr.write(`berth: there is no command ${JSON.stringify(name)}; berth --help lists them\n`);
     return USAGE;

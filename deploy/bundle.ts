@@ -73,6 +73,11 @@ enableCompileCache({ directory: join(import.meta.dirname, 'cache'), portable: tr
 await import('./cli.mjs');
 `;
 
+/** What kubectl finds in the PATH as the command `berth` of its own; a link to it does too. */
+const PLUGIN = `#!/bin/sh
+exec "$(dirname "$(readlink -f "$0")")/berth.mjs" kubectl "$@"
+`;
+
 /** Loads every file of the bundle but the starter once; the cache holds what was compiled thereby. */
 const BAKER = `
 import { enableCompileCache, flushCompileCache } from 'node:module';
@@ -125,7 +130,8 @@ export async function makeBundle(directory: string): Promise<void> {
   makeTypes(join(out, 'types'));
   writeFileSync(join(out, 'licenses.txt'), licenses(metafile));
   writeFileSync(join(out, 'berth.mjs'), STARTER);
-  chmodSync(join(out, 'berth.mjs'), 0o755);
+  writeFileSync(join(out, 'kubectl-berth'), PLUGIN);
+  for (const program of ['berth.mjs', 'kubectl-berth']) chmodSync(join(out, program), 0o755);
   // The cache is bound to the flags: once as the agent is run, once as people run the client.
   for (const flags of [NODE_FLAGS, []]) {
     execFileSync(process.execPath, [...flags, '--input-type=module', '--eval', BAKER, out], {

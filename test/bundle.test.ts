@@ -138,6 +138,22 @@ test('a program that has the package imports berth/client, with its types, and n
   );
 });
 
+test('kubectl finds kubectl-berth in the PATH, also by a link, and runs it as a command of its own', async (t) => {
+  const bin = join(place, 'bin');
+  mkdirSync(bin);
+  symlinkSync(join(dist, 'kubectl-berth'), join(bin, 'kubectl-berth'));
+  const env = { PATH: [bin, dirname(process.execPath), '/usr/bin', '/bin'].join(':'), HOME: place };
+  const help = /^kubectl berth: where the pods of this cluster can be reached\n/;
+  t.regex((await run(join(bin, 'kubectl-berth'), ['--help'], { cwd: '/', env })).stdout, help);
+  const lost = await t.throwsAsync<ExecFileException>(run(join(bin, 'kubectl-berth'), ['nodes'], { cwd: '/', env }));
+  t.regex(String(lost?.stderr), /no API server is known: give --kubeconfig, --context or --server/);
+  const kubectl = await run('kubectl', ['berth', '--help'], { cwd: '/', env }).catch(
+    (error: ExecFileException) => error,
+  );
+  if ('code' in kubectl && kubectl.code === 'ENOENT') t.log('kubectl is not installed: not run by it');
+  else t.regex(String(kubectl.stdout), help);
+});
+
 test('the baked compile cache is used, also after the bundle was moved', async (t) => {
   const { stderr } = await berth(['agent', '--help'], { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' });
   const files = readdirSync(dist).filter((name) => /^(cli|agentoptions-\w+)\.mjs$/.test(name));

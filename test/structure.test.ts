@@ -94,11 +94,15 @@ test('an agent whose pods come from a directory loads no client of the API serve
 
 test('a kubeconfig alone costs its library', (t) => {
   t.true(loadedWith('daemon/kubernetes.ts').has('undici'));
-  t.false([...loadedWith('daemon/kubernetes.ts')].some((one) => one.startsWith('@kubernetes/')));
+  for (const program of ['daemon/kubernetes.ts', 'daemon/kubectlberth.ts'])
+    t.false(
+      [...loadedWith(program)].some((one) => one.startsWith('@kubernetes/')),
+      program,
+    );
 });
 
 const CLIENT =
-  /^daemon\/(?:client|connection|waiting)\.ts|^daemon\/rpc\/(?:berthclient|client|endpoint|follow|commands|livepod|render)\.ts|\/completion\//;
+  /^daemon\/(?:client|connection|waiting|kubectlberth)\.ts|\/forward\/|^daemon\/rpc\/(?:berthclient|client|endpoint|follow|commands|livepod|render)\.ts|\/completion\//;
 
 test('neither the agent nor the aggregator loads anything of the client', (t) => {
   for (const program of ['daemon/agent.ts', 'daemon/reporting.ts', 'daemon/aggregator.ts']) {

@@ -1,6 +1,8 @@
 /** Where a client asks: the agent of a node at its unix socket, or one replica of an aggregator. Opens nothing. */
 import { resolve as absolute } from 'node:path';
-import { type ChannelCredentials, type ClientOptions, credentials, type ServiceError } from '@grpc/grpc-js';
+import { type ChannelCredentials, type ClientOptions, credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { messageOf } from '../core/errors.ts';
+import { printable } from '../core/text.ts';
 import { whyAggregatorFailed } from './aggregatorfailure.ts';
 import { CHANNEL_OPTIONS, KEEPALIVE_OPTIONS } from './channeloptions.ts';
 import { hostPort } from './reachable.ts';
@@ -47,5 +49,21 @@ export function aggregatorEndpoint(
     credentials: channel,
     options: { ...CHANNEL_OPTIONS, ...KEEPALIVE_OPTIONS, ...targetNameOptions(serverName) },
     explain: async (error) => whyAggregatorFailed(error, shown),
+  };
+}
+
+/** An aggregator behind a unix socket of this process that leads to it. `why`: what stood in the way last. */
+export function forwardedEndpoint(socketPath: string, why: () => Error | undefined): Endpoint {
+  return {
+    scope: 'cluster',
+    target: `unix:${absolute(socketPath)}`,
+    credentials: credentials.createInsecure(),
+    options: { ...CHANNEL_OPTIONS, ...KEEPALIVE_OPTIONS },
+    explain: async (error) => {
+      const reason = error.code === status.UNAVAILABLE ? why() : undefined;
+      return reason === undefined
+        ? whyAggregatorFailed(error, 'the other end of the forwarding')
+        : `the aggregator cannot be reached through the API server: ${printable(messageOf(reason), 512)}`;
+    },
   };
 }

@@ -1,0 +1,108 @@
+/** Which API server, as which user: a kubeconfig and what flags say in place of it, as kubectl does it. */
+import type { Cluster, Context, KubeConfig, User } from '@kubernetes/client-node';
+import { BerthError, messageOf } from '../../core/errors.ts';
+import { quoted } from '../../core/text.ts';
+
+/** What kubectl calls them. */
+export interface ServerFlags {
+  readonly kubeconfig?: string | undefined;
+  readonly context?: string | undefined;
+  readonly cluster?: string | undefined;
+  readonly user?: string | undefined;
+  readonly server?: string | undefined;
+  readonly token?: string | undefined;
+  readonly as?: string | undefined;
+  readonly certificateAuthority?: string | undefined;
+  readonly clientCertificate?: string | undefined;
+  readonly clientKey?: string | undefined;
+  readonly tlsServerName?: string | undefined;
+  readonly insecureSkipTLSVerify?: boolean | undefined;
+}
+
+const OWN = 'kubectl-berth';
+
+/** Changes `config`, which holds what the kubeconfig says. Throws CONFIG_INVALID. */
+export function applyFlags(config: KubeConfig, flags: ServerFlags): void {
+  const context = contextOf(config, flags);
+  const cluster = clusterOf(config, context, flags);
+  const user = userOf(config, context, flags);
+  config.loadFromOptions({
+    clusters: [cluster],
+    users: [user],
+    contexts: [{ ...context, name: OWN, cluster: cluster.name, user: user.name }],
+    currentContext: OWN,
+  });
+}
+
+/** The namespace of the context; `default` where it names none. */
+export function namespaceOf(config: KubeConfig): string {
+  return config.getContextObject(OWN)?.namespace || 'default';
+}
+
+function contextOf(config: KubeConfig, { context: named }: ServerFlags): Partial<Context> {
+  const name = named ?? config.getCurrentContext();
+  const found = name === undefined ? null : config.getContextObject(name);
+  if (found === null && named !== undefined) throw missing('context', named, '--context');
+  return found ?? {};
+}
+
+function clusterOf(config: KubeConfig, context: Partial<Context>, flags: ServerFlags): Cluster {
+  const found = entry('cluster', flags.cluster, context.cluster, (name) => config.getCluster(name));
+  const server = flags.server ?? found?.server;
+  if (server === undefined) {
+    throw new BerthError('CONFIG_INVALID', 'no API server is known: give --kubeconfig, --context or --server');
+  }
+  const { certificateAuthority: caFile, insecureSkipTLSVerify: skipTLSVerify, tlsServerName } = flags;
+  // What was written down of the one server says nothing of another authority.
+  const { caData: _, ...others } = found ?? { caData: undefined };
+  const kept = caFile === undefined ? (found ?? {}) : others;
+  return {
+    ...kept,
+    name: found?.name ?? OWN,
+    server: /^https?:\/\//.test(server) ? server : `https://${server}`,
+    skipTLSVerify: skipTLSVerify ?? found?.skipTLSVerify ?? false,
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(tlsServerName === undefined ? {} : { tlsServerName }),
+  };
+}
+
+function userOf(config: KubeConfig, context: Partial<Context>, flags: ServerFlags): User {
+  const found = entry('user', flags.user, context.user, (name) => config.getUser(name));
+  const { token, as, clientCertificate: certFile, clientKey: keyFile } = flags;
+  const name = found?.name ?? OWN;
+  // A token that is given is who asks, and nothing else of the user.
+  const base: User = token === undefined ? { ...found, name } : { name, token };
+  return {
+    ...base,
+    ...(certFile === undefined ? {} : { certFile, certData: undefined }),
+    ...(keyFile === undefined ? {} : { keyFile, keyData: undefined }),
+    ...(as === undefined ? {} : { impersonateUser: as }),
+  } as User;
+}
+
+function entry<T>(what: string, flag: string | undefined, other: string | undefined, find: (name: string) => T | null) {
+  const name = flag ?? other;
+  const found = name === undefined ? undefined : (find(name) ?? undefined);
+  if (flag !== undefined && found === undefined) throw missing(what, flag, `--${what}`);
+  return found;
+}
+
+function missing(what: string, name: string, flag: string): BerthError {
+  return new BerthError('CONFIG_INVALID', `${flag}: the kubeconfig has no ${what} ${quoted(name)}`);
+}
+
+/** The kubeconfig that was named, or that kubectl would take; empty when there is none. Throws CONFIG_INVALID. */
+export function loadConfig(config: KubeConfig, path: string | undefined): void {
+  try {
+    if (path === undefined) config.loadFromDefault();
+    else config.loadFromFile(path);
+    // What the library assumes when it found nothing.
+    if (path === undefined && config.getCurrentCluster()?.server === 'http://localhost:8080')
+      config.loadFromOptions(NOTHING);
+  } catch (error) {
+    const where = path === undefined ? 'the kubeconfig (KUBECONFIG, ~/.kube/config)' : `the kubeconfig ${path}`;
+    throw new BerthError('CONFIG_INVALID', `${where} cannot be used: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+const NOTHING = { clusters: [], users: [], contexts: [], currentContext: '' };

@@ -1,0 +1,93 @@
+/**
+ * `kubectl berth`: the client commands, asked from an aggregator that the API server forwards to. Started as `kubectl-berth`, which is
+ * how kubectl finds it. The library for the API server is loaded here alone, when a command is about to ask.
+ */
+
+import { aggregatorPods } from './kube/forward/aggregatorpods.ts';
+import { applyFlags, loadConfig, namespaceOf } from './kube/forward/cluster.ts';
+import { Forwarder } from './kube/forward/forwarder.ts';
+import type { ClientName } from './ops/clientoptions.ts';
+import { SUMMARIES } from './ops/commandlist.ts';
+import { type PluginOptions, readPluginOptions } from './ops/kubectl/options.ts';
+import type { Sources } from './ops/optiontable.ts';
+import { BerthClient } from './rpc/berthclient.ts';
+import { EXIT, get, list, nodes, type Surroundings, watch } from './rpc/commands.ts';
+import { forwardedEndpoint } from './rpc/endpoint.ts';
+
+const COMMANDS = { list, get, watch, nodes } as const;
+const NAMES = Object.keys(COMMANDS) as ClientName[];
+
+const HELP = `kubectl berth: where the pods of this cluster can be reached
+
+usage: kubectl berth COMMAND [OPTIONS]
+
+${NAMES.map((name) => `  ${name.padEnd(10)} ${SUMMARIES[name]}`).join('\n')}
+
+kubectl berth COMMAND --help tells the options of a command.
+`;
+
+/** How the command ended. Rejects with CONFIG_INVALID for a wrong command line. */
+export async function runPlugin(sources: Sources, around: Omit<Surroundings, 'connect'>): Promise<number> {
+  const [word, ...argv] = sources.argv;
+  const name = NAMES.find((one) => one === word);
+  if (name === undefined) {
+    const asked = word === undefined || word === 'help' || word === '--help' || word === '-h';
+    if (asked) around.stdout.write(HELP);
+    else
+      around.stderr.write(
+        `kubectl berth: there is no command ${JSON.stringify(word)}; kubectl berth --help lists them\n`,
+      );
+    return asked && word !== undefined ? EXIT.found : EXIT.usage;
+  }
+  const command = readPluginOptions(name, { ...sources, argv });
+  if (command.kind === 'help') {
+    around.stdout.write(command.text);
+    return EXIT.found;
+  }
+  const { options, positionals } = command;
+  await using reached = await reach(options);
+  const namespace = namespaceFor(options, reached.namespace, positionals);
+  const shown = { ...options.shown, namespace } as Parameters<typeof list>[1];
+  // What was opened is held until the command has ended.
+  return await COMMANDS[name](positionals, shown, { ...around, connect: reached.connect });
+}
+
+interface Reached extends AsyncDisposable {
+  /** Of the context. */
+  readonly namespace: string;
+  readonly connect: () => BerthClient;
+}
+
+async function reach({ server, aggregatorNamespace, aggregatorPort }: PluginOptions): Promise<Reached> {
+  const { CoreV1Api, KubeConfig, PortForward } = await import('@kubernetes/client-node');
+  const config = new KubeConfig();
+  loadConfig(config, server.kubeconfig);
+  applyFlags(config, server);
+  let last: Error | undefined;
+  const forwarder = await Forwarder.open({
+    carrier: new PortForward(config),
+    namespace: aggregatorNamespace,
+    port: aggregatorPort,
+    choose: aggregatorPods(config.makeApiClient(CoreV1Api), aggregatorNamespace),
+    onError: (error) => {
+      last = error;
+    },
+  });
+  const endpoint = forwardedEndpoint(forwarder.path, () => last);
+  return {
+    namespace: namespaceOf(config),
+    // Twice, as each connection leads to the next pod.
+    connect: () => new BerthClient([endpoint, endpoint]),
+    [Symbol.asyncDispose]: async () => forwarder[Symbol.dispose](),
+  };
+}
+
+/** Of NAMESPACE/POD the one that is written there. */
+function namespaceFor(
+  { namespace, allNamespaces }: PluginOptions,
+  ofContext: string,
+  positionals: readonly string[],
+): string | undefined {
+  if (namespace !== undefined) return namespace;
+  return allNamespaces || positionals[0]?.includes('/') ? undefined : ofContext;
+}

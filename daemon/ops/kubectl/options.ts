@@ -1,0 +1,132 @@
+/**
+ * The options of `kubectl berth`: those of the client commands but for whom they ask, which is an aggregator behind the API server, and
+ * those by which every kubectl command finds the API server. The latter are flags alone, as they are for kubectl.
+ */
+import { CLIENT_TABLES, type ClientName } from '../clientoptions.ts';
+import { helpText } from '../help.ts';
+import { readOptions } from '../options.ts';
+import type { OptionTable, Sources, Values } from '../optiontable.ts';
+import { dnsLabel, integer, invalid, truth } from '../values.ts';
+
+const text = { type: 'string', parse: String, flagOnly: true } as const;
+
+/** As kubectl has them, by name and meaning. */
+const SERVER_TABLE = {
+  kubeconfig: {
+    ...text,
+    value: 'FILE',
+    help: 'The kubeconfig; without it KUBECONFIG, then ~/.kube/config.',
+  },
+  context: { ...text, value: 'NAME', help: 'The context of the kubeconfig.' },
+  cluster: { ...text, value: 'NAME', help: 'The cluster of the kubeconfig, in place of that of the context.' },
+  user: { ...text, value: 'NAME', help: 'The user of the kubeconfig, in place of that of the context.' },
+  server: { ...text, short: 's', value: 'URL', help: 'Where the API server is, in place of what the cluster says.' },
+  token: { ...text, value: 'TOKEN', help: 'Bearer token for the API server, in place of what the user has.' },
+  as: { ...text, value: 'USER', help: 'Whom to pretend to be at the API server.' },
+  certificateAuthority: {
+    ...text,
+    value: 'FILE',
+    help: 'Authority of the certificate of the API server.',
+  },
+  clientCertificate: { ...text, value: 'FILE', help: 'Client certificate for the API server.' },
+  clientKey: { ...text, value: 'FILE', help: 'The key of --client-certificate.' },
+  tlsServerName: { ...text, value: 'NAME', help: 'The name in the certificate of the API server.' },
+  insecureSkipTLSVerify: {
+    type: 'boolean',
+    value: '',
+    flag: 'insecure-skip-tls-verify',
+    parse: truth,
+    flagOnly: true,
+    help: 'Do not check the certificate of the API server.',
+  },
+} as const satisfies OptionTable;
+
+const PLACE_TABLE = {
+  namespace: {
+    type: 'string',
+    short: 'n',
+    value: 'NAME',
+    flagOnly: true,
+    parse: dnsLabel,
+    help: 'The namespace of the pods; without it that of the context.',
+  },
+  aggregatorNamespace: {
+    type: 'string',
+    value: 'NAME',
+    default: 'berth-system',
+    parse: dnsLabel,
+    help: 'Where the aggregator runs.',
+  },
+  aggregatorPort: {
+    type: 'integer',
+    value: 'NUMBER',
+    default: '9465',
+    flagOnly: true,
+    parse: integer(1, 65_535),
+    help: "The aggregator's plaintext port on the loopback of its pod, as its --listen has it.",
+  },
+} as const satisfies OptionTable;
+
+const ALL_TABLE = {
+  allNamespaces: {
+    type: 'boolean',
+    short: 'A',
+    value: '',
+    parse: truth,
+    flagOnly: true,
+    help: 'The pods of all namespaces.',
+  },
+} as const satisfies OptionTable;
+
+export type ServerFlags = Partial<Values<typeof SERVER_TABLE>>;
+
+/** What the commands themselves need; as texts where they may be wrong. */
+export interface PluginOptions {
+  readonly server: ServerFlags;
+  readonly aggregatorNamespace: string;
+  readonly aggregatorPort: number;
+  readonly namespace: string | undefined;
+  readonly allNamespaces: boolean;
+  readonly shown: Omit<Values<(typeof CLIENT_TABLES)['list']>, 'namespace'>;
+}
+
+export type PluginCommand =
+  | { readonly kind: 'help'; readonly text: string }
+  | { readonly kind: 'run'; readonly options: PluginOptions; readonly positionals: readonly string[] };
+
+const ABOUT =
+  'Asks an aggregator of the cluster through the API server, which forwards to its pod: nothing has to be exposed. The user needs the ' +
+  'right to list pods and to create pods/portforward where the aggregator runs. Ends as berth does.';
+const PLACES = ['socket', 'config', 'namespace', 'insecureAggregator'];
+
+/** Throws CONFIG_INVALID. */
+export function readPluginOptions(name: ClientName, sources: Sources): PluginCommand {
+  const own = Object.entries(CLIENT_TABLES[name]).filter(
+    ([key]) => !PLACES.includes(key) && !key.startsWith('aggregator'),
+  );
+  const places = name === 'nodes' ? withoutNamespace : PLACE_TABLE;
+  const all = name === 'list' || name === 'watch' ? ALL_TABLE : {};
+  const table: OptionTable = { ...places, ...all, ...Object.fromEntries(own), ...SERVER_TABLE };
+  const read = readOptions(table, { ...sources, positionals: true });
+  if (read.kind === 'help') return { kind: 'help', text: helpText(`${name} (kubectl berth)`, ABOUT, table) };
+  const values = read.values as Values<typeof PLACE_TABLE & typeof ALL_TABLE & typeof SERVER_TABLE>;
+  const { namespace, aggregatorNamespace, aggregatorPort, allNamespaces = false } = values;
+  if (namespace !== undefined && allNamespaces)
+    throw invalid('--namespace and --all-namespaces differ: keep one of them');
+  const server = Object.fromEntries(Object.keys(SERVER_TABLE).map((key) => [key, read.values[key]]));
+  const shown = Object.fromEntries(own.map(([key]) => [key, read.values[key]]));
+  return {
+    kind: 'run',
+    options: {
+      server,
+      aggregatorNamespace,
+      aggregatorPort,
+      namespace,
+      allNamespaces,
+      shown: shown as PluginOptions['shown'],
+    },
+    positionals: read.positionals,
+  };
+}
+
+const { namespace: _, ...withoutNamespace } = PLACE_TABLE;

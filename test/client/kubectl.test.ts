@@ -1,0 +1,196 @@
+/** `kubectl berth`: an aggregator behind an API server that forwards to it, as a process and with the flags of kubectl. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import test, { type ExecutionContext } from 'ava';
+import { eventually } from '../rpc/clusterfixture.ts';
+import { mapping, NOW } from '../rpc/fixture.ts';
+import { AUTHORITY, forwardingServer } from './forwardingserver.ts';
+import { deadAddress, replicas } from './replicas.ts';
+
+const CLI = join(import.meta.dirname, '../../daemon/cli.ts');
+
+interface Kubectl {
+  start(line: string): ChildProcessWithoutNullStreams;
+  run(line: string): Promise<{ readonly code: number; readonly out: string; readonly err: string }>;
+}
+
+/** Of two contexts, `good` and `other`; the namespace of the first is `shop`. */
+function kubectl(t: ExecutionContext, url: string): Kubectl {
+  const directory = mkdtempSync(join(tmpdir(), 'kubectl-berth-test-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const config = join(directory, 'config');
+  const trust = { 'certificate-authority-data': Buffer.from(AUTHORITY.cert).toString('base64') };
+  writeFileSync(
+    config,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'good',
+      clusters: [
+        { name: 'here', cluster: { server: url, ...trust } },
+        { name: 'nowhere', cluster: { server: 'https://127.0.0.1:1', ...trust } },
+      ],
+      users: [
+        { name: 'ann', user: { token: 'of-ann' } },
+        { name: 'bob', user: { token: 'of-bob' } },
+      ],
+      contexts: [
+        { name: 'good', context: { cluster: 'here', user: 'ann', namespace: 'shop' } },
+        { name: 'other', context: { cluster: 'nowhere', user: 'bob' } },
+      ],
+    }),
+  );
+  const env = { PATH: process.env.PATH, KUBECONFIG: config, TMPDIR: directory };
+  const start = (line: string) =>
+    spawn(process.execPath, ['--', CLI, 'kubectl', ...line.replaceAll('$CONFIG', config).split(' ')], { env });
+  return {
+    start,
+    run: async (line) => {
+      const child = start(line);
+      const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+      // Nothing of the forwarding is left behind.
+      t.deepEqual(readdirSync(directory), ['config'], line);
+      return { code, out, err };
+    },
+  };
+}
+
+async function cluster(t: ExecutionContext, count = 1) {
+  const api = await forwardingServer(t);
+  const served = await replicas(t, count);
+  for (const [index, { address }] of served.each.entries()) api.pods.set(`agg-${index}`, Number(address.split(':')[1]));
+  return { api, ...served, kubectl: kubectl(t, api.url) };
+}
+
+test('it lists the pods of the namespace of the context, through the API server, as the user of the context', async (t) => {
+  const { api, node, kubectl } = await cluster(t);
+  const bank = { namespace: 'bank', name: 'vault', uid: 'u' };
+  await node('node-a', mapping('cart-0'), mapping('vault', { pod: bank, hostPort: 20_001 }));
+  const { code, out, err } = await kubectl.run('list');
+  t.deepEqual([code, err], [0, '']);
+  t.regex(out, /^NAMESPACE .*\nshop +cart-0 .* 192\.0\.2\.10:20000 .*\n$/);
+  t.deepEqual(api.asked, ['list berth-system as Bearer of-ann', 'forward berth-system/agg-0:9465 as Bearer of-ann']);
+  t.regex((await kubectl.run('list -A')).out, /vault/);
+  t.regex((await kubectl.run('list -n bank')).out, /^NAMESPACE .*\nbank +vault .*\n$/);
+});
+
+test('more than one WebSocket message can carry: 5,000 mappings come through', async (t) => {
+  const { node, kubectl } = await cluster(t);
+  const many = Array.from({ length: 5_000 }, (_, index) => mapping(`p-${index}`, { hostPort: 20_000 + index }));
+  await node('node-a', ...many);
+  t.is(JSON.parse((await kubectl.run('list -o json')).out).mappings.length, 5_000);
+});
+
+test('get takes the namespace of the context, or the one that is written; nodes needs none', async (t) => {
+  const { node, kubectl } = await cluster(t);
+  await node('node-a', mapping('cart-0'));
+  t.regex((await kubectl.run('get cart-0 web')).out, /cart-0/);
+  t.regex((await kubectl.run('get shop/cart-0')).out, /cart-0/);
+  t.is((await kubectl.run('get bank/cart-0')).code, 3);
+  t.regex((await kubectl.run('nodes')).out, /\nnode-a +live /);
+});
+
+const FLAGS: readonly (readonly [string, string])[] = [
+  ['--context other --cluster here', 'Bearer of-bob'],
+  ['--context other --server $URL', 'Bearer of-bob'],
+  ['--context other -s $URL', 'Bearer of-bob'],
+  ['--user bob', 'Bearer of-bob'],
+  ['--token mine', 'Bearer mine'],
+  ['--as eve', 'Bearer of-ann for eve'],
+  ['--user bob --as eve --token mine', 'Bearer mine for eve'],
+  ['--kubeconfig $CONFIG --context good', 'Bearer of-ann'],
+];
+for (const [flags, caller] of FLAGS) {
+  test(`kubectl berth nodes ${flags} asks the API server as ${caller}`, async (t) => {
+    const { api, kubectl } = await cluster(t);
+    const { code, err } = await kubectl.run(`nodes ${flags.replace('$URL', api.url)}`);
+    t.deepEqual([code, err], [0, 'berth: no node is known\n']);
+    t.deepEqual(api.asked, [`list berth-system as ${caller}`, `forward berth-system/agg-0:9465 as ${caller}`]);
+  });
+}
+
+test('where the aggregator is, is said by flags', async (t) => {
+  const { api, kubectl } = await cluster(t);
+  await kubectl.run('nodes --aggregator-namespace ports --aggregator-port 7000');
+  t.is(api.asked.at(-1), 'forward ports/agg-0:7000 as Bearer of-ann');
+});
+
+test('a pod that does not answer is passed over', async (t) => {
+  const { api, addresses, kubectl } = await cluster(t);
+  api.pods.clear();
+  api.pods.set('agg-0', Number((await deadAddress()).split(':')[1]));
+  api.pods.set('agg-1', Number(addresses.split(':')[1]));
+  const { code, err } = await kubectl.run('nodes');
+  t.deepEqual([code, err], [0, 'berth: no node is known\n']);
+});
+
+test('a watch goes on through another pod when its own ends', async (t) => {
+  const { api, each, node, kubectl } = await cluster(t, 2);
+  const { registry } = await node('node-a', mapping('cart-0'));
+  const child = kubectl.start('watch -o json');
+  let seen = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    seen += chunk;
+  });
+  const said = text(child.stderr);
+  await eventually(() => seen.includes('"synced"'));
+  api.pods.delete('agg-0');
+  await each[0]?.stop();
+  registry.set('node-a', mapping('cart-1', { hostPort: 20_001 }), NOW);
+  await eventually(() => seen.includes('cart-1'));
+  child.kill('SIGINT');
+  const [code] = await once(child, 'close');
+  t.is(code, 0);
+  t.regex(await said, /connection lost, trying again: .*\nberth: connected again\n$/);
+  t.is(seen.split('"cart-0"').length, 2, 'it is told once');
+});
+
+test('what is in the way is said: no pod, no right, no API server, no such context', async (t) => {
+  const { api, kubectl } = await cluster(t);
+  const failing = async (line: string, code: number, message: RegExp) => {
+    const ended = await kubectl.run(line);
+    t.is(ended.code, code, line);
+    t.regex(ended.err, message);
+    t.is(ended.out, '');
+  };
+  api.pods.clear();
+  await failing(
+    'nodes',
+    1,
+    /through the API server: no pod of the aggregator can be asked: there is none in namespace "berth-system"/,
+  );
+  api.refusal = 'pods is forbidden: User "ann" cannot list resource "pods"';
+  await failing(
+    'nodes',
+    1,
+    /cannot be listed: pods is forbidden: User "ann" cannot list.*; the user needs the right to list pods/,
+  );
+  await failing(`nodes --server https://${await deadAddress()}`, 1, /cannot be listed: .*ECONNREFUSED/);
+  await failing('nodes --context none', 2, /^berth kubectl: --context: the kubeconfig has no context "none"\n$/);
+  await failing('nodes --user none', 2, /--user: the kubeconfig has no user "none"/);
+  await failing('list -A -n shop', 2, /keep one of them/);
+  await failing('list --socket /s', 2, /unknown flag --socket/);
+  await failing('lst', 2, /^kubectl berth: there is no command "lst"/);
+});
+
+test('help tells the commands, and the flags of kubectl', async (t) => {
+  const { kubectl } = await cluster(t);
+  t.regex((await kubectl.run('--help')).out, /usage: kubectl berth COMMAND/);
+  const { out } = await kubectl.run('list --help');
+  for (const flag of [
+    'kubeconfig',
+    'context',
+    'cluster',
+    'user',
+    'server',
+    'token',
+    'as',
+    'namespace',
+    'all-namespaces',
+  ])
+    t.true(out.includes(`--${flag}`), flag);
+});
