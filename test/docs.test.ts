@@ -15,7 +15,9 @@ import { readUninstallOptions } from '../daemon/ops/uninstall/options.ts';
 import { assess } from '../daemon/reconcile/demand.ts';
 import { ITEMS } from './bench/items.ts';
 import { table } from './bench/table.ts';
+import { agent, aggregator, eventually } from './rpc/clusterfixture.ts';
 import { fixture, mapping, NODE, NOW } from './rpc/fixture.ts';
+import { CA, owner, secured } from './rpc/tls/secured.ts';
 
 const root = join(import.meta.dirname, '..');
 const CLI = join(root, 'daemon/cli.ts');
@@ -120,6 +122,8 @@ test('every berth command that is shown works as it stands, argument by argument
 /** What the pages' examples speak of: the pods in their directory, an agent's configuration, an agent that answers. */
 async function shownNode(t: ExecutionContext) {
   const { registry, socketPath } = await fixture(t);
+  const [plain, secure] = [await aggregator(t), await secured(t)];
+  agent(t, [plain.address], { node: NODE, registry });
   const directory = mkdtempSync(join(tmpdir(), 'berth-docs-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
   const pods = join(directory, 'pods');
@@ -136,17 +140,75 @@ async function shownNode(t: ExecutionContext) {
       status: { phase: 'Running', podIPs: [{ ip: '10.244.1.7' }] },
     };
     writeFileSync(join(pods, `${name}.json`), JSON.stringify(manifest));
-    registry.set(NODE, mapping(name, { pod: { namespace, name, uid: name }, name: port }), NOW);
+    const shown = mapping(name, { pod: { namespace, name, uid: name }, name: port });
+    registry.set(NODE, shown, NOW);
+    secure.cluster.mappings.set(NODE, shown, NOW);
   }
+  await eventually(() => plain.cluster.mappings.size === 2);
+  const [authority, token] = [join(directory, 'ca.crt'), join(directory, 'token')];
+  writeFileSync(authority, CA.cert);
+  writeFileSync(token, 'header.claims.signature');
+  secure.tokens.set('header.claims.signature', owner('ann'));
+  secure.rights.add('ann list games');
   const config = join(directory, 'agent.yaml');
   writeFileSync(config, `pods: dir:${pods}\nlogLevel: warn\n`);
   const env = { BERTH_SOCKET: socketPath, BERTH_STATE_DIR: directory };
-  const replaced = (word: string) => word.replace('/etc/berth/pods', pods).replace('/etc/berth/agent.yaml', config);
-  return { env, replaced };
+  const places = {
+    '/etc/berth/pods': pods,
+    '/etc/berth/agent.yaml': config,
+    '127.0.0.1:9465': plain.address,
+    'berth-aggregator.berth-system.svc:9467': secure.address,
+    '/etc/berth-ca/ca.crt': authority,
+    '/var/run/secrets/berth/token': token,
+  };
+  const replaced = (word: string) =>
+    Object.entries(places).reduce((text, [shown, here]) => text.replace(shown, here), word);
+  return { env, replaced, directory };
+}
+
+for (const { page, text } of blocks.filter(({ language }) => language === 'ts')) {
+  test(`${page}: the program in TypeScript does what is said there`, async (t) => {
+    const node = await shownNode(t);
+    const program = join(node.directory, 'program.ts');
+    const client = join(root, 'daemon/client.ts');
+    writeFileSync(program, node.replaced(text).replace('berth/client', client));
+    const { exitCode, stdout, stderr } = await execa(process.execPath, [program], { reject: false, timeout: 60_000 });
+    t.deepEqual([exitCode, stderr], [0, '']);
+    t.deepEqual(stdout.split('\n'), ['192.0.2.10:20000', '1', 'node-a 2', 'game-7', 'arena-0']);
+  });
+}
+
+for (const { page, text } of blocks.filter(({ language }) => language === 'python')) {
+  test(`${page}: the program in Python, from the contract alone, does what is said there`, async (t) => {
+    // Debian's, which has the packages that the page names.
+    const python = '/usr/bin/python3';
+    const there = await execa(python, ['-c', 'import grpc, grpc_tools'], { reject: false });
+    if (there.exitCode !== 0) {
+      t.log('python3-grpcio and python3-grpc-tools are not installed: not run');
+      t.pass();
+      return;
+    }
+    const node = await shownNode(t);
+    const [generate = ''] = lines
+      .filter(({ line }) => line.startsWith('python3 -m grpc_tools.protoc'))
+      .map(({ line }) => line);
+    const argv = generate
+      .split(' ')
+      .slice(1)
+      .map((word) => (word === 'proto' ? join(root, 'proto') : word));
+    await execa(python, argv, { cwd: node.directory });
+    writeFileSync(join(node.directory, 'list.py'), text);
+    const run = execa(python, ['list.py', node.replaced('127.0.0.1:9465')], { cwd: node.directory, timeout: 60_000 });
+    const { stdout } = await run;
+    t.regex(
+      stdout,
+      /^default game-7 play 192\.0\.2\.10:20000\ngames arena-0 web 192\.0\.2\.10:20000\nset game-7\nset arena-0\nsynced, to be resumed at \S+$/,
+    );
+  });
 }
 
 test('every other command that is shown is one that reads or changes nothing unexpected', (t) => {
-  const known = /^(make|berth|nft list|curl|conntrack -L|ip|cd|git|npm|sysctl|kubectl|iptables)\b/;
+  const known = /^(make|berth|nft list|curl|conntrack -L|ip|cd|git|npm|sysctl|kubectl|iptables|python3)\b/;
   for (const { page, line } of lines) t.regex(line, known, page);
 });
 
