@@ -1,6 +1,6 @@
 /**
  * The typed binding of the wire contract: the generated messages, and their services as grpc-js wants them. The only file
- * that imports the generated code. It must never hold what a service does.
+ * that imports their generated code. It must never hold what a service does.
  */
 import type {
   handleBidiStreamingCall,
@@ -131,3 +131,6 @@ export const MappingService = defineService(berth.v1, berth.v1.MappingService);
 export const NodeService = defineService(berth.v1, berth.v1.NodeService);
 export const ReportService = defineService(berth.v1, berth.v1.ReportService);
 export const HealthService = defineService(grpc.health.v1, grpc.health.v1.Health);
+export const ReflectionService = defineService(grpc.reflection.v1, grpc.reflection.v1.ServerReflection);
+/** What clients of before 2023 ask for: the same messages under another name. */
+export const OldReflectionService = defineService(grpc.reflection.v1alpha, grpc.reflection.v1alpha.ServerReflection);

@@ -3,7 +3,15 @@
  * to everybody.
  */
 import { status } from '@grpc/grpc-js';
-import { type berth, HealthService, MappingService, NodeService, ReportService } from '../../proto/service.ts';
+import {
+  type berth,
+  HealthService,
+  MappingService,
+  NodeService,
+  OldReflectionService,
+  ReflectionService,
+  ReportService,
+} from '../../proto/service.ts';
 import type { Caller, Verb } from './caller.ts';
 import { Refusal } from './refusal.ts';
 
@@ -15,6 +23,11 @@ export const anybody: Rule = () => {};
 
 const reporter: Rule = ({ kind }) => {
   if (kind === 'client') throw denied('only agents report');
+};
+
+/** The contract is no secret, but only who is known is answered at length. */
+const client: Rule = ({ kind }) => {
+  if (kind === 'agent') throw denied('an agent reports and reads nothing');
 };
 
 function reader<T>(verb: Verb, namespaceOf: (request: T) => string | null | undefined): Rule {
@@ -39,6 +52,8 @@ const RULES: ReadonlyMap<object, Rule> = new Map<object, Rule>([
   [ReportService.report, reporter],
   [HealthService.check, anybody],
   [HealthService.watch, anybody],
+  [ReflectionService.serverReflectionInfo, client],
+  [OldReflectionService.serverReflectionInfo, client],
 ]);
 
 /** The rule of a method, by its descriptor. */

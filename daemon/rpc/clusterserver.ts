@@ -1,10 +1,18 @@
 /**
- * The aggregator's gRPC server on TCP: ReportService for agents, MappingService and NodeService for clients, and the health
- * service, behind one guard and with bounds on everything that a peer can make it hold.
+ * The aggregator's gRPC server on TCP: ReportService for agents, MappingService and NodeService for clients, health and
+ * reflection, behind one guard and with bounds on everything that a peer can make it hold.
  */
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo, Server as Listener } from 'node:net';
-import { type berth, HealthService, MappingService, NodeService, ReportService } from '../../proto/service.ts';
+import {
+  type berth,
+  HealthService,
+  MappingService,
+  NodeService,
+  OldReflectionService,
+  ReflectionService,
+  ReportService,
+} from '../../proto/service.ts';
 import type { ClusterRegistry } from '../core/cluster.ts';
 import { BerthError, messageOf } from '../core/errors.ts';
 import type { ReportedStatus } from '../core/noderecord.ts';
@@ -18,6 +26,7 @@ import { Guard } from './guard.ts';
 import { HealthAnswers } from './health.ts';
 import { MappingAnswers, type Subject } from './mappingservice.ts';
 import { NodeAnswers } from './nodeservice.ts';
+import { ReflectionAnswers, servicesOf } from './reflection.ts';
 import { isIPType } from './reportmessage.ts';
 import { ReportAnswers } from './reportservice.ts';
 import { streamAge } from './streamage.ts';
@@ -103,6 +112,15 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
   });
   const reports = new ReportAnswers({ cluster, instance, clock, observer, maxStreams: MAX_STREAMS, age, report });
   const nodes = new NodeAnswers({ cluster, freshness, report });
+  const definitions = [
+    MappingService,
+    NodeService,
+    ReportService,
+    HealthService,
+    ReflectionService,
+    OldReflectionService,
+  ];
+  const reflection = new ReflectionAnswers({ services: servicesOf(definitions), age });
   let stopped = false;
   const onStop = () => {
     if (stopped) return;
@@ -111,6 +129,7 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
     health.set(false);
     mappings.stop();
     reports.stop();
+    reflection.stop();
     health.stop();
     feed[Symbol.dispose]();
   };
@@ -126,6 +145,8 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
         guard.guarded(NodeService, nodes.handlers),
         guard.guarded(ReportService, reports.handlers),
         guard.guarded(HealthService, health.handlers),
+        guard.guarded(ReflectionService, reflection.handlers),
+        guard.guarded(OldReflectionService, reflection.handlers),
       ];
       const door = { services, limits: LIMITS, maxConnections: MAX_CONNECTIONS, onStop, report, signal: ends, graceMs };
       opened.push(await openDoor({ ...door, ...(createListener && { createListener }) }, address));

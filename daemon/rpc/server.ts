@@ -1,10 +1,10 @@
 /**
- * The agent's gRPC server on a unix socket: MappingService and the standard health service, with bounds on everything that a client
- * can make it hold. Who may connect is the file mode's business (0660); nothing that is served can change anything.
+ * The agent's gRPC server on a unix socket: MappingService and the standard services of health and reflection, with bounds on everything
+ * that a client can make it hold. Who may connect is the file mode's business (0660); nothing that is served can change anything.
  */
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { HealthService } from '../../proto/service.ts';
+import { HealthService, MappingService, OldReflectionService, ReflectionService } from '../../proto/service.ts';
 import type { MappingRegistry } from '../core/registry.ts';
 import type { Clock } from '../reconcile/ports.ts';
 import { toTimestamp } from './convert.ts';
@@ -13,6 +13,7 @@ import { listenGrpc } from './grpclistener.ts';
 import { HealthAnswers } from './health.ts';
 import { MappingAnswers, type MappingSource } from './mappingservice.ts';
 import { type Peer, peerOf } from './peer.ts';
+import { ReflectionAnswers, servicesOf } from './reflection.ts';
 import { listenAt } from './socketfile.ts';
 import { EncodedMappingService } from './watcher.ts';
 
@@ -75,6 +76,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
     report,
     maxWatchers: MAX_WATCHERS,
   });
+  const definitions = [MappingService, HealthService, ReflectionService, OldReflectionService];
+  const reflection = new ReflectionAnswers({ services: servicesOf(definitions) });
   const tell = (connection: Socket) => {
     try {
       const peer = options.onClient && peerOf(connection);
@@ -87,6 +90,8 @@ export async function serve(options: ServeOptions): Promise<Served> {
     services: [
       [EncodedMappingService, mappings.handlers],
       [HealthService, health.handlers],
+      [ReflectionService, reflection.handlers],
+      [OldReflectionService, reflection.handlers],
     ],
     listen: (listener) => listenAt(listener, socketPath),
     limits: OPTIONS,
@@ -95,6 +100,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     onStop: () => {
       health.set(false);
       mappings.stop();
+      reflection.stop();
       health.stop();
       feed[Symbol.dispose]();
     },
