@@ -9,6 +9,7 @@ import { printable } from './core/text.ts';
 import { AggregatorMetrics, type ClusterSnapshot } from './ops/aggregatormetrics.ts';
 import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
 import { systemClock } from './ops/clock.ts';
+import { Discovery } from './ops/discovery.ts';
 import { serveHttp } from './ops/http.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { Repetition } from './ops/repetition.ts';
@@ -33,7 +34,13 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   };
   const stop = new AbortController();
   const ends = AbortSignal.any([signal, stop.signal]);
-  const sources = { metrics: () => metrics.expose(), live: () => ({ ok: true, text: 'alive' }), ready };
+  const discovery = new Discovery({ cluster, ready: () => served?.ready ?? false });
+  const sources = {
+    metrics: () => metrics.expose(),
+    live: () => ({ ok: true, text: 'alive' }),
+    ready,
+    pages: { '/sd/prometheus': (query: URLSearchParams) => discovery.answer(query) },
+  };
   const http = await serveHttp(options.aggregatorMetricsAddress, sources, ends, {
     remedy: '--aggregator-metrics-address',
   });

@@ -1,4 +1,5 @@
 /** What README and docs show works: manifests parse, pools are accepted, commands and their flags exist, links lead somewhere. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -16,6 +17,7 @@ import { assess } from '../daemon/reconcile/demand.ts';
 import { ITEMS } from './bench/items.ts';
 import { table } from './bench/table.ts';
 import { agent, aggregator, eventually } from './rpc/clusterfixture.ts';
+import { findProgram, MISSING } from './ops/prometheus.ts';
 import { fixture, mapping, NODE, NOW } from './rpc/fixture.ts';
 import { CA, owner, secured } from './rpc/tls/secured.ts';
 
@@ -38,6 +40,7 @@ const blocks: readonly Block[] = pages.flatMap((page) => {
 for (const [index, { page, text }] of blocks.filter(({ language }) => language === 'yaml').entries()) {
   test(`${page}: YAML block ${index + 1} is accepted`, (t) => {
     const object: unknown = parse(text);
+    if (page === 'docs/prometheus.md') return acceptedByPrometheus(t, text);
     if (typeof object === 'object' && object !== null && 'kind' in object) {
       const parsed = parsePodRequest(decodePod(object));
       t.is(parsed.kind, 'ok', JSON.stringify(parsed));
@@ -45,6 +48,24 @@ for (const [index, { page, text }] of blocks.filter(({ language }) => language =
       t.notThrows(() => parsePoolsFile(text, page));
     }
   });
+}
+
+function acceptedByPrometheus(t: ExecutionContext, text: string): void {
+  const program = findProgram('promtool');
+  if (program === undefined) {
+    t.log(MISSING);
+    t.pass();
+    return;
+  }
+  const directory = mkdtempSync(join(tmpdir(), 'berth-docs-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const file = join(directory, 'prometheus.yml');
+  // A part of a configuration stands where it belongs.
+  const part = text.startsWith('scrape_configs:')
+    ? text
+    : `scrape_configs:\n- job_name: shown\n${text.replace(/^/gm, '  ')}`;
+  writeFileSync(file, part);
+  t.notThrows(() => execFileSync(program, ['check', 'config', '--syntax-only', file], { stdio: 'pipe' }));
 }
 
 test('every item of a list of ports that is shown is granted by a pool without a policy, or its row says what to set', (t) => {

@@ -94,7 +94,7 @@ export const AGGREGATOR_TABLE = {
     value: 'ADDRESS:PORT',
     default: '127.0.0.1:9466',
     parse: value.loopbackAddress,
-    help: 'Where /metrics, /healthz and /readyz of the aggregator are served: plain HTTP, hence on loopback only.',
+    help: 'Where /metrics, /sd/prometheus, /healthz and /readyz of the aggregator are served: plain HTTP, hence on loopback only.',
   },
   logLevel: {
     type: 'string',

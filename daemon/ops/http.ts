@@ -1,9 +1,11 @@
 /**
- * /metrics, /healthz and /readyz over plain HTTP, for loopback only (the option refuses other addresses). It answers and
- * changes nothing; a slow, silent or greedy client is cut off.
+ * /metrics, /healthz, /readyz, and more pages where a program has some. It answers and changes nothing; a slow, silent or greedy
+ * client is cut off. Plain HTTP unless a listener is given that encrypts.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { messageOf } from '../core/errors.ts';
 import type { Verdict } from './health.ts';
 import { invalid, type SocketAddress } from './values.ts';
@@ -13,6 +15,17 @@ export interface HttpSources {
   metrics(): Promise<{ readonly type: string; readonly text: string }>;
   live(): Verdict;
   ready(): Verdict;
+  /** By path. */
+  readonly pages?: Readonly<Record<string, (query: URLSearchParams) => Promise<Answer>>>;
+}
+
+export interface Answer {
+  readonly status: number;
+  /** In parts, where it may be long: they are made as fast as they are read. */
+  readonly text: string | AsyncIterable<string>;
+  readonly type?: string;
+  /** Called once when it was given, or cannot be any more. */
+  readonly done?: () => void;
 }
 
 export interface HttpLimits {
@@ -92,28 +105,32 @@ async function listen(server: Server, { host, port }: SocketAddress, remedy: str
   }
 }
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-  readonly type?: string;
-}
-
 async function answer(request: IncomingMessage, response: ServerResponse, sources: HttpSources): Promise<void> {
-  const { status, text, type = 'text/plain; charset=utf-8' } = await route(request, sources).catch(failed);
-  if (status === 405) response.setHeader('Allow', 'GET, HEAD');
-  response.writeHead(status, {
-    'Content-Type': type,
-    'Content-Length': Buffer.byteLength(text),
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-  });
-  // Node leaves the body out when the method is HEAD.
-  response.end(text);
+  const { status, text, type = 'text/plain; charset=utf-8', done } = await route(request, sources).catch(failed);
+  const long = typeof text !== 'string';
+  try {
+    if (status === 405) response.setHeader('Allow', 'GET, HEAD');
+    response.writeHead(status, {
+      'Content-Type': type,
+      ...(long ? {} : { 'Content-Length': Buffer.byteLength(text) }),
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+    });
+    // Node leaves the body out when the method is HEAD.
+    if (long) await pipeline(Readable.from(text), response);
+    else response.end(text);
+  } catch {
+    // A client that is gone, or was cut off, has nothing to be told; one that is there sees that something is missing.
+    response.destroy();
+  } finally {
+    done?.();
+  }
 }
 
 async function route({ method, url = '' }: IncomingMessage, sources: HttpSources): Promise<Answer> {
   if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'only GET and HEAD are allowed\n' };
-  const [path] = url.split('?', 1);
+  const [path = ''] = url.split('?', 1);
+  const { pages = {} } = sources;
   switch (path) {
     case '/metrics':
       return { status: 200, ...(await sources.metrics()) };
@@ -121,8 +138,12 @@ async function route({ method, url = '' }: IncomingMessage, sources: HttpSources
       return verdict(sources.live());
     case '/readyz':
       return verdict(sources.ready());
-    default:
-      return { status: 404, text: 'there are /metrics, /healthz and /readyz\n' };
+    default: {
+      const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
+      if (page !== undefined) return await page(new URLSearchParams(url.slice(path.length + 1)));
+      const more = Object.keys(pages).map((name) => `${name}, `);
+      return { status: 404, text: `there are ${more.join('')}/metrics, /healthz and /readyz\n` };
+    }
   }
 }
 

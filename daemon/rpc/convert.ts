@@ -1,5 +1,6 @@
 /** Live mappings as messages and messages as what clients show. Lossless for every field of the contract; no I/O. */
 import { berth } from '../../proto/service.ts';
+import { answeringAddresses } from '../core/answering.ts';
 import type { LiveMapping } from '../core/livemapping.ts';
 import type { Protocol } from '../core/vocabulary.ts';
 import type { FreshnessView, MappingView } from './views.ts';
@@ -35,7 +36,7 @@ export function toMessage(live: LiveMapping, addresses: readonly string[]): bert
     containerPort: mapping.containerPort,
     hostIp: mapping.hostIP ?? '',
     node,
-    nodeAddresses: answeringAddresses(live, addresses),
+    nodeAddresses: [...answeringAddresses(live, addresses)],
     podIps: [...mapping.podIPs],
     pool: mapping.pool,
     allowFrom: mapping.allowFrom === undefined ? null : { cidrs: mapping.allowFrom.map((cidr) => cidr.text) },
@@ -96,15 +97,4 @@ export function fromTimestamp({
   readonly nanos?: number | null;
 }): number {
   return (seconds ?? 0) * 1000 + Math.round((nanos ?? 0) / 1e6);
-}
-
-/** NAT keeps the family: a pod without an IPv6 address answers at none of the node's. */
-function answeringAddresses({ mapping }: LiveMapping, addresses: readonly string[]): string[] {
-  if (mapping.hostIP !== undefined) return [mapping.hostIP];
-  const families = new Set(mapping.podIPs.map(isIPv6));
-  return addresses.filter((address) => families.has(isIPv6(address)));
-}
-
-function isIPv6(address: string): boolean {
-  return address.includes(':');
 }
