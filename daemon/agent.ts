@@ -20,7 +20,7 @@ import { claimEpoch } from './ops/epoch.ts';
 import { Health } from './ops/health.ts';
 import { serveHttp } from './ops/http.ts';
 import { acquireLock } from './ops/lock.ts';
-import { createLog } from './ops/log.ts';
+import { createLog, type Log } from './ops/log.ts';
 import { AgentMetrics, type MetricsSnapshot } from './ops/metrics.ts';
 import { peerLog } from './ops/peerlog.ts';
 import { refuseNodePorts } from './ops/pools.ts';
@@ -35,6 +35,9 @@ import { SocketReserver } from './reserve/reserver.ts';
 import type { Reporter } from './rpc/reporter.ts';
 import { serve } from './rpc/server.ts';
 import { VERSION } from './version.ts';
+
+/** Whoever is on the network can hold one for a while, and the kubelet must find a place too. */
+const METRICS_CONNECTIONS = 1_024;
 
 /** Replaces adapters: the fault tests wrap them, so that the agent itself needs no hook. */
 export type WrapWorld = (world: World) => World;
@@ -73,8 +76,10 @@ export async function runAgent(
   try {
     const sources = { metrics: () => metrics.expose(), live: () => health.live(), ready: () => health.ready() };
     log.info({ event: 'started', version: VERSION, pid: process.pid });
+    await using metricsDoor = await openMetrics(options, log, warn);
     // An agent that waits for the lock has its metrics address taken by the one that holds it.
-    const http = await serveHttp(options.metricsAddress, sources, ends).catch(() => undefined);
+    const door = metricsDoor && { door: metricsDoor, connections: METRICS_CONNECTIONS };
+    const http = await serveHttp(options.metricsAddress, sources, ends, door).catch(() => undefined);
     using lock = await acquireLock(options.stateDir, {
       signal: ends,
       onWait: (pid) => {
@@ -88,7 +93,7 @@ export async function runAgent(
     // Whoever waits for the lock takes numbers and addresses as soon as it has it: they are given back before.
     await using before = new AsyncDisposableStack();
     before.use(reserver);
-    const { address, closed } = http ?? (await serveHttp(options.metricsAddress, sources, ends));
+    const { address, closed } = http ?? (await serveHttp(options.metricsAddress, sources, ends, door));
     before.defer(() => closing(closed));
     log.info({ event: 'metrics', address: `${address.host}:${address.port}` });
 
@@ -179,6 +184,17 @@ export async function runAgent(
   } finally {
     stop.abort();
   }
+}
+
+/** Where the metrics can be reached from a network they are guarded, unless that was given up. */
+async function openMetrics(options: AgentOptions, log: Log, warn: (message: string) => void) {
+  if (options.metricsAddress.loopback) return undefined;
+  if (options.insecureMetrics) {
+    warn('--insecure-metrics: whoever reaches the metrics may read them');
+    return undefined;
+  }
+  const { openAgentMetrics } = await import('./agentmetrics.ts');
+  return await openAgentMetrics(options, log);
 }
 
 /** Says where mappings cannot work, or not for every client: nothing else would tell. */

@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { status } from '@grpc/grpc-js';
 import { ClusterRegistry } from './core/cluster.ts';
 import { printable } from './core/text.ts';
+import type { MetricsDoor } from './metricsdoor.ts';
 import { AggregatorMetrics, type ClusterSnapshot } from './ops/aggregatormetrics.ts';
 import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
 import { systemClock } from './ops/clock.ts';
@@ -16,9 +17,12 @@ import { Repetition } from './ops/repetition.ts';
 import { reading, trusting } from './rpc/caller.ts';
 import { type ServedCluster, serveCluster } from './rpc/clusterserver.ts';
 import type { ReportObserver } from './rpc/conversation.ts';
+import type { Secured } from './securedoor.ts';
 import { VERSION } from './version.ts';
 
 const GRACE_MS = 3_000;
+/** Whoever is on the network can hold one for a while, and the kubelet must find a place too. */
+const METRICS_CONNECTIONS = 1_024;
 
 /** Runs until the signal aborts and everything is closed. Rejects with what keeps it from working at all. */
 export async function runAggregator(options: AggregatorOptions, signal: AbortSignal): Promise<void> {
@@ -41,18 +45,26 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
     ready,
     pages: { '/sd/prometheus': (query: URLSearchParams) => discovery.answer(query) },
   };
+  const metricsDoor = await openMetrics(options, log);
   const http = await serveHttp(options.aggregatorMetricsAddress, sources, ends, {
     remedy: '--aggregator-metrics-address',
+    ...(metricsDoor && { door: metricsDoor, connections: METRICS_CONNECTIONS }),
   });
   await using opened = new AsyncDisposableStack();
   try {
-    const secure = await openSecure(options, cluster, log, ends);
-    if (secure !== undefined) opened.use(secure);
+    let secure: Secured | undefined;
+    if (metricsDoor !== undefined || asksCluster(options)) {
+      const { openSecured } = await import('./securedoor.ts');
+      secure = await openSecured(options, metricsDoor, cluster, log, ends);
+      // It was told to stop while it waited.
+      if (secure === undefined) return;
+      opened.use(secure);
+    }
     // Where agents have a door at which they prove their node, nobody speaks for a node without that.
-    const plain = secure === undefined ? trusting : reading;
+    const plain = secure?.door === undefined ? trusting : reading;
     served = await serveCluster({
       cluster,
-      doors: [{ address: options.listen, authenticator: plain }, ...(secure === undefined ? [] : [secure.door])],
+      doors: [{ address: options.listen, authenticator: plain }, ...(secure?.door === undefined ? [] : [secure.door])],
       clock: systemClock,
       random: Math.random,
       observer: observing(log, metrics, (caller, node) => secure?.impostor(caller, node)),
@@ -75,11 +87,25 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   }
 }
 
-/** Waits for the certificate, and gives that up when told to stop. */
-async function openSecure(options: AggregatorOptions, cluster: ClusterRegistry, log: Log, signal: AbortSignal) {
-  if (options.secureListen === undefined) return undefined;
-  const { openSecureDoor } = await import('./securedoor.ts');
-  return await openSecureDoor(options, cluster, log, signal);
+/** Where the metrics can be reached from a network they are guarded, unless that was given up. */
+async function openMetrics(options: AggregatorOptions, log: Log): Promise<MetricsDoor | undefined> {
+  const { aggregatorMetricsAddress, insecureMetrics, clientCA } = options;
+  if (aggregatorMetricsAddress.loopback) return undefined;
+  if (insecureMetrics) {
+    log.warn({
+      event: 'warning',
+      message: '--insecure-metrics: whoever reaches the metrics may read them, /sd/prometheus too',
+    });
+    return undefined;
+  }
+  const { openMetricsDoor } = await import('./metricsdoor.ts');
+  return openMetricsDoor({ askClients: clientCA !== undefined, names: ['localhost'], log });
+}
+
+/** Also for the nodes alone that should report, where there is an API server to tell. */
+function asksCluster({ secureListen, reviewTokens, kubeconfig }: AggregatorOptions): boolean {
+  const known = kubeconfig !== undefined || process.env.KUBERNETES_SERVICE_HOST !== undefined;
+  return secureListen !== undefined || (reviewTokens && known);
 }
 
 /** Who comes and goes, bounded: an agent that comes again and again must not fill the log (I10). */

@@ -1,189 +1,84 @@
 /**
- * The door of an aggregator that is open to the network: TLS with a certificate of its own or one from files, and callers that the
- * API server knows or that have a certificate. Constructs what that needs; until there is a certificate every handshake fails.
+ * The doors of an aggregator that are open to the network: gRPC, and its metrics. TLS with a certificate of its own or one from files, and
+ * callers that the API server knows or that have a certificate. Until there is a certificate nobody gets in.
  */
-import { hostname, networkInterfaces } from 'node:os';
+import { type ClusterAccess, type Failed, openClusterAccess } from './clusteraccess.ts';
 import type { ClusterRegistry } from './core/cluster.ts';
-import { AccessReviewer } from './kube/accessreview.ts';
-import { AgentPods } from './kube/agentpods.ts';
-import { ApiClient } from './kube/api/client.ts';
-import { findCredentials } from './kube/api/connect.ts';
-import { ApiAuthorityStore } from './kube/authoritystore.ts';
-import { EventWriter } from './kube/eventwriter.ts';
-import { Forbidden } from './kube/forbidden.ts';
-import { TokenReviewer } from './kube/tokenreview.ts';
+import { type MetricsDoor, metricsAuthenticator } from './metricsdoor.ts';
 import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
 import { systemClock } from './ops/clock.ts';
 import type { Log } from './ops/log.ts';
 import { Repetition } from './ops/repetition.ts';
-import { type Identities, TlsAuthenticator } from './rpc/authentication.ts';
-import type { AgentCaller } from './rpc/caller.ts';
+import { TlsAuthenticator } from './rpc/authentication.ts';
 import type { Door } from './rpc/clusterserver.ts';
 import { createTlsListener, type TlsListener } from './rpc/tls/listener.ts';
-import { ServerMaterials } from './trust/servermaterials.ts';
-import { VERSION } from './version.ts';
+import { openServerCertificate, type ServerCertificate } from './servercertificate.ts';
 
-/** What tokens for the aggregator are made for. */
-export const AUDIENCE = 'berth';
-const AGENT_LABELS = 'app.kubernetes.io/name=berth,app.kubernetes.io/component=agent';
-const RECONNECT_CAP_MS = 30_000;
-
-export interface SecureDoor extends AsyncDisposable {
-  readonly door: Door;
-  /** An agent tried to speak for another node: an Event on its pod says so. */
-  impostor(caller: AgentCaller, node: string): void;
+export interface Secured extends AsyncDisposable {
+  /** Undefined: there is no --secure-listen. */
+  readonly door: Door | undefined;
+  readonly impostor: ClusterAccess['impostor'];
 }
 
-/** Resolves once there is a certificate to show; to undefined when the signal aborts before. Rejects with CONFIG_INVALID. */
-export async function openSecureDoor(
+/** Resolves once there is what the doors need; to undefined when the signal aborts before. Rejects with CONFIG_INVALID. */
+export async function openSecured(
   options: AggregatorOptions,
+  metrics: MetricsDoor | undefined,
   cluster: ClusterRegistry,
   log: Log,
   signal: AbortSignal,
-): Promise<SecureDoor | undefined> {
-  const { secureListen, aggregatorNamespace: namespace, tlsCert, tlsKey, clientCA } = options;
-  if (secureListen === undefined) throw new TypeError('there is no --secure-listen');
+): Promise<Secured | undefined> {
+  const { secureListen, tlsCert, reviewTokens } = options;
   await using opened = new AsyncDisposableStack();
   const repetition = new Repetition(systemClock);
-  const failed = (operation: string) => (error: Error) => {
+  const failed: Failed = (operation) => (error) => {
     if (repetition.admit(operation, '', error.message)) log.warn({ event: 'failure', operation, error });
   };
-  const client = options.reviewTokens || tlsCert === undefined ? opened.use(await connect(options)) : undefined;
-  const materials = opened.use(
-    new ServerMaterials({
-      identity:
-        tlsCert !== undefined && tlsKey !== undefined
-          ? { kind: 'files', cert: tlsCert, key: tlsKey }
-          : {
-              kind: 'authority',
-              store: new ApiAuthorityStore({
-                client: client as ApiClient,
-                namespace,
-                name: options.aggregatorAuthority,
-              }),
-              names: namesOf(options),
-            },
-      clientAuthorities: clientCA,
-      clock: systemClock,
-      random: Math.random,
-      onError: failed('certificates'),
-    }),
-  );
-  const material = await Promise.race([materials.first(), aborted(signal)]);
-  if (material === undefined) return undefined;
-  let current = material;
-  let listener: TlsListener | undefined;
-  materials.follow((next) => {
-    listener?.use(next);
-    current = next;
-    log.info({ event: 'certificate', message: 'new connections see the new certificate' });
-  });
-
-  const accounts =
-    options.reviewTokens && client !== undefined ? accountsOf(options, client, cluster, failed) : undefined;
-  const end = new AbortController();
-  const pods = accounts?.pods.run(end.signal);
-  opened.defer(async () => {
-    end.abort();
-    await pods;
-  });
-  const events = client && eventsOf(client, failed('events'));
-  opened.defer(() => events?.stop());
-  const door: Door = {
-    address: secureListen,
-    authenticator: new TlsAuthenticator(accounts?.identities),
-    createListener: (take) => {
-      listener = createTlsListener({
-        material: current,
-        onConnection: take,
-        onRefused: (reason) => {
-          if (repetition.admit('handshake', '', reason)) log.info({ event: 'handshake-refused', message: reason });
-        },
-      });
-      return listener.server;
-    },
-  };
+  const access =
+    reviewTokens || tlsCert === undefined ? opened.use(await openClusterAccess(options, cluster, failed)) : undefined;
+  let door: Door | undefined;
+  if (secureListen !== undefined || metrics !== undefined) {
+    const onError = failed('certificates');
+    const certificate = await openServerCertificate(options, access?.client, log, onError, signal);
+    if (certificate === undefined) return undefined;
+    opened.use(certificate);
+    if (metrics !== undefined) guard(metrics, certificate, access);
+    if (secureListen !== undefined) {
+      const refused = (reason: string) => {
+        if (repetition.admit('handshake', '', reason)) log.info({ event: 'handshake-refused', message: reason });
+      };
+      door = doorAt(secureListen, certificate, access, refused);
+    }
+  }
   const owned = opened.move();
   return {
     door,
-    impostor: ({ node: own, pod }, node) => {
-      const message = `The agent of node ${own} tried to report for node ${node} and was refused: its account may have been stolen.`;
-      if (pod !== undefined) events?.note(pod, { type: 'Warning', reason: 'ForeignNodeReport', message });
-    },
+    impostor: (caller, node) => access?.impostor(caller, node),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    else signal.addEventListener('abort', () => resolve(undefined), { once: true });
-  });
+function guard(metrics: MetricsDoor, certificate: ServerCertificate, access: ClusterAccess | undefined): void {
+  const authenticator =
+    access?.identities === undefined ? new TlsAuthenticator() : metricsAuthenticator(access.client, access.identities);
+  metrics.use({ material: certificate.current, authenticator });
+  certificate.follow((material) => metrics.use({ material }));
 }
 
-async function connect({ kubeconfig }: AggregatorOptions): Promise<ApiClient> {
-  const credentials = await findCredentials(kubeconfig, process.env, systemClock);
-  return new ApiClient({ credentials, clock: systemClock, userAgent: `berth-aggregator/${VERSION}` });
-}
-
-function accountsOf(
-  { aggregatorNamespace: namespace, agentAccount }: AggregatorOptions,
-  client: ApiClient,
-  cluster: ClusterRegistry,
-  failed: (operation: string) => (error: Error) => void,
-): { readonly identities: Identities; readonly pods: AgentPods } {
-  const tokens = new TokenReviewer({ client, clock: systemClock, audience: AUDIENCE });
-  const rights = new AccessReviewer(client, systemClock);
-  const pods = new AgentPods({
-    client,
-    namespace,
-    labelSelector: AGENT_LABELS,
-    clock: systemClock,
-    random: Math.random,
-    reconnectCapMs: RECONNECT_CAP_MS,
-    onNodes: (nodes) => cluster.know(nodes),
-    onError: failed('agents'),
-  });
-  const identities = {
-    review: (token: string) => tokens.review(token),
-    allowed: (...question: Parameters<Identities['allowed']>) => rights.allowed(...question),
-    agentAccount: `system:serviceaccount:${namespace}:${agentAccount}`,
-    agentNamespace: namespace,
-    agentPods: pods,
-    report: failed('authentication'),
+function doorAt(
+  address: Door['address'],
+  certificate: ServerCertificate,
+  access: ClusterAccess | undefined,
+  onRefused: (reason: string) => void,
+): Door {
+  let listener: TlsListener | undefined;
+  certificate.follow((material) => listener?.use(material));
+  return {
+    address,
+    authenticator: new TlsAuthenticator(access?.identities),
+    createListener: (take) => {
+      listener = createTlsListener({ material: certificate.current, onConnection: take, onRefused });
+      return listener.server;
+    },
   };
-  return { identities, pods };
-}
-
-/** Writes one Event after the other. */
-function eventsOf(client: ApiClient, onError: (error: Error) => void): EventWriter {
-  let busy = false;
-  const work = async () => {
-    if (busy) return;
-    busy = true;
-    while (writer.waiting) await writer.writeNext();
-    busy = false;
-  };
-  const writer: EventWriter = new EventWriter({
-    client,
-    node: hostname(),
-    clock: systemClock,
-    random: Math.random,
-    forbidden: new Forbidden(onError),
-    onError,
-    onWork: () => void work(),
-  });
-  return writer;
-}
-
-/** The Services of deploy/aggregator as pods and nodes of the cluster call them, this host, and what was asked for. */
-function namesOf({ aggregatorNamespace: namespace, tlsName }: AggregatorOptions): readonly string[] {
-  const services = ['berth-aggregator', 'berth-aggregator-replicas'].flatMap((service) =>
-    ['', `.${namespace}`, `.${namespace}.svc`, `.${namespace}.svc.cluster.local`].map((rest) => `${service}${rest}`),
-  );
-  const addresses = Object.values(networkInterfaces())
-    .flatMap((entries) => entries ?? [])
-    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'))
-    .map(({ address }) => address);
-  return [...new Set([...services, 'localhost', '127.0.0.1', '::1', ...addresses, ...tlsName])];
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
@@ -24,6 +25,8 @@ interface Running {
   readonly lines: string[];
   /** Of the doors in their order, as its log says. */
   readonly addresses: readonly string[];
+  /** The port of its metrics. */
+  readonly metrics: number;
   readonly server: StandIn;
   logged(event: string): Record<string, unknown> | undefined;
   stop(): Promise<void>;
@@ -87,7 +90,8 @@ async function running(t: ExecutionContext, ...flags: readonly string[]): Promis
   await eventually(() => logged('listening') !== undefined || child.exitCode !== null);
   if (child.exitCode !== null) throw new Error(lines.join('\n'));
   const addresses = String(logged('listening')?.address).split(', ');
-  return { pid: child.pid as number, lines, addresses, server, logged, stop };
+  const metrics = Number(String(logged('listening')?.metrics).split(':').at(-1));
+  return { pid: child.pid as number, lines, addresses, metrics, server, logged, stop };
 }
 
 /** The listening sockets of a process, as `127.0.0.1`, `0.0.0.0` or `::`, from the kernel's own tables. */
@@ -121,8 +125,101 @@ const ANYWHERE = 'tcp 00000000';
 test.serial('V13: by default an aggregator listens on loopback alone: gRPC and metrics', async (t) => {
   const { pid, server } = await running(t);
   t.deepEqual(listeningAt(pid), [LOOPBACK, LOOPBACK]);
-  // Nothing is asked of an API server that nobody needs.
-  t.is(server.asked.length, 0);
+  // On which nodes agents run, and nothing else.
+  await eventually(() => server.asked.length > 0);
+  t.true(server.asked.every(({ method, path }) => method === 'GET' && path === '/api/v1/namespaces/berth-system/pods'));
+});
+
+test.serial(
+  'nobody is asked which nodes there are without review of tokens: there is no API server then',
+  async (t) => {
+    const { addresses, server } = await running(t, '--review-tokens=false');
+    const client = new Client(addresses[0] ?? '', credentials.createInsecure());
+    t.teardown(() => client.close());
+    t.is(await outcome(client, MappingService.list, {}), 'OK');
+    t.is(server.asked.length, 0);
+  },
+);
+
+test.serial(
+  'without --secure-listen too a replica is ready once every node with an agent has reported, and not before',
+  async (t) => {
+    const { addresses, server, logged } = await running(t, '--ready-after=10m');
+    const [address = ''] = addresses;
+    const put = (node: string) => {
+      const labels = { 'app.kubernetes.io/name': 'berth', 'app.kubernetes.io/component': 'agent' };
+      const metadata = {
+        name: `agent-${node}`,
+        namespace: 'berth-system',
+        uid: `uid-${node}`,
+        annotations: {},
+        labels,
+      };
+      server.store.put({ metadata, spec: { nodeName: node }, status: { phase: 'Running' } });
+    };
+    put('node-a');
+    put('node-b');
+    agent(t, [address], { node: 'node-a' });
+    await eventually(() => logged('agent') !== undefined);
+    const client = new Client(address, credentials.createInsecure());
+    t.teardown(() => client.close());
+    t.regex(await outcome(client, MappingService.list, {}), /^UNAVAILABLE this aggregator has just started/);
+    agent(t, [address], { node: 'node-b' });
+    await eventually(() => logged('ready') !== undefined);
+    t.is(await outcome(client, MappingService.list, {}), 'OK');
+  },
+);
+
+test.serial(
+  'V13, V18: metrics beyond loopback are guarded: TLS, and a token whose owner may get the path',
+  async (t) => {
+    const { pid, server, metrics, lines, stop } = await running(t, '--aggregator-metrics-address=0.0.0.0:0');
+    t.deepEqual(listeningAt(pid), [ANYWHERE, LOOPBACK]);
+    const bundle = () => server.store.data.get(`configmaps/berth-system/${NAME}`)?.data?.['ca.crt'];
+    await eventually(() => bundle() !== undefined);
+    const { tokens } = server.store;
+    tokens.set('canary-prometheus', {
+      user: { username: 'prometheus' },
+      audiences: ['https://kubernetes.default.svc'],
+    });
+    tokens.set('canary-ann', { user: { username: 'ann' }, audiences: ['berth'] });
+    server.store.allows = ({ user, nonResourceAttributes: of }) =>
+      user === 'prometheus' && of?.verb === 'get' && of.path === '/metrics';
+    const get = async (path: string, token?: string) => {
+      const { promise, resolve, reject } = Promise.withResolvers<readonly [number | undefined, string]>();
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      const options = { host: '127.0.0.1', port: metrics, path, headers, agent: false };
+      request({ ...options, ca: bundle(), servername: 'berth-aggregator.berth-system.svc' }, async (response) => {
+        resolve([response.statusCode, (await response.toArray()).join('')]);
+      })
+        .once('error', reject)
+        .end();
+      return await promise;
+    };
+    // Until the certificate of the authority is shown, one is that nobody can check.
+    let answer = await get('/metrics').catch(() => undefined);
+    while (answer === undefined || answer[0] === 503) answer = await get('/metrics').catch(() => undefined);
+    t.is(answer[0], 401);
+    t.is((await get('/healthz'))[0], 200);
+    t.is((await get('/metrics', 'canary-forged'))[0], 401);
+    t.is((await get('/metrics', 'canary-ann'))[0], 403);
+    t.is((await get('/sd/prometheus', 'canary-prometheus'))[0], 403);
+    t.is((await get('/sd/prometheus'))[0], 401);
+    const [status, text] = await get('/metrics', 'canary-prometheus');
+    t.is(status, 200);
+    t.regex(text, /^berth_aggregator_ready /m);
+    await stop();
+    t.deepEqual(
+      lines.filter((line) => line.includes('canary')),
+      [],
+    );
+  },
+);
+
+test.serial('--insecure-metrics serves them to everybody, and says so', async (t) => {
+  const { metrics, logged } = await running(t, '--aggregator-metrics-address=0.0.0.0:0', '--insecure-metrics');
+  t.is((await fetch(`http://127.0.0.1:${metrics}/metrics`)).status, 200);
+  t.regex(String(logged('warning')?.message), /^--insecure-metrics: /);
 });
 
 test.serial('V13: --secure-listen opens one port more, and nothing else', async (t) => {

@@ -20,8 +20,11 @@ export interface User {
 export interface TokenReviewOptions {
   readonly client: Pick<ApiClient, 'send'>;
   readonly clock: Clock;
-  /** Tokens that were made for others, such as the API server, are not accepted: whoever gets one could use it there. */
-  readonly audience: string;
+  /**
+   * Tokens that were made for others are not accepted: whoever gets one could use it there. Undefined: those for the API server
+   * itself, which whoever gets one can use as its owner.
+   */
+  readonly audience: string | undefined;
 }
 
 const GOOD_MS = 60_000;
@@ -80,7 +83,7 @@ export class TokenReviewer {
       body: {
         apiVersion: 'authentication.k8s.io/v1',
         kind: 'TokenReview',
-        spec: { token, audiences: [audience] },
+        spec: { token, ...(audience === undefined ? {} : { audiences: [audience] }) },
       },
     });
     const read = v.safeParse(ANSWER, answer);
@@ -88,7 +91,8 @@ export class TokenReviewer {
     if (!read.success) throw new BerthError('API_UNREACHABLE', 'the answer of the API server is no TokenReview');
     const { authenticated, user, audiences } = read.output.status;
     // An authenticator that knows nothing of audiences says yes to every token and names none.
-    if (!authenticated || !user.username || !audiences?.includes(audience)) return undefined;
+    if (!authenticated || !user.username) return undefined;
+    if (audience !== undefined && !audiences?.includes(audience)) return undefined;
     return { name: user.username, uid: user.uid ?? '', groups: user.groups ?? [], extra: user.extra ?? {} };
   }
 }

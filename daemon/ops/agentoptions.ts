@@ -2,7 +2,7 @@
 
 import type { PoolConfig } from '../core/pool.ts';
 import { quoted } from '../core/text.ts';
-import { CONFIG_FILE, LOG_FORMAT } from './commonoptions.ts';
+import { CONFIG_FILE, INSECURE_METRICS, LOG_FORMAT } from './commonoptions.ts';
 import { helpText } from './help.ts';
 import { readOptions } from './options.ts';
 import type { OptionTable, Sources, Values } from './optiontable.ts';
@@ -148,9 +148,17 @@ export function agentTable(hostname: string) {
       type: 'string',
       value: 'ADDRESS:PORT',
       default: '127.0.0.1:9464',
-      parse: value.loopbackAddress,
-      help: 'Where /metrics, /healthz and /readyz are served: plain HTTP, hence on loopback only.',
+      parse: value.socketAddress,
+      help: 'Where /metrics, /healthz and /readyz are served: plain HTTP on loopback; elsewhere over TLS, /metrics to whom RBAC lets get it.',
     },
+    metricsCert: {
+      type: 'string',
+      value: 'FILE',
+      parse: value.absolutePath(),
+      help: 'Certificate to show where metrics are served over TLS, PEM, read again when it changes; without it one that nobody can check.',
+    },
+    metricsKey: { type: 'string', value: 'FILE', parse: value.absolutePath(), help: 'The key of --metrics-cert, PEM.' },
+    insecureMetrics: INSECURE_METRICS,
     procSys: {
       type: 'string',
       value: 'PATH',
@@ -213,6 +221,9 @@ export function readAgentOptions(sources: Sources, hostname: string): AgentComma
   const pools = choosePools(read.values, read.origins);
   refuseNodePorts(pools, values.nodePortRange);
   refuseUnsafeReports(values);
+  if ((values.metricsCert === undefined) !== (values.metricsKey === undefined)) {
+    throw value.invalid('--metrics-cert and --metrics-key belong together: give both or neither');
+  }
   return { kind: 'run', options: { ...values, pools, fullPassIntervalMs, reconnectCapMs } };
 }
 

@@ -1,5 +1,5 @@
 /** The options of `berth aggregator`. */
-import { CONFIG_FILE, LOG_FORMAT } from './commonoptions.ts';
+import { CONFIG_FILE, INSECURE_METRICS, LOG_FORMAT } from './commonoptions.ts';
 import { helpText } from './help.ts';
 import { readOptions } from './options.ts';
 import type { OptionTable, Sources, Values } from './optiontable.ts';
@@ -93,9 +93,10 @@ export const AGGREGATOR_TABLE = {
     type: 'string',
     value: 'ADDRESS:PORT',
     default: '127.0.0.1:9466',
-    parse: value.loopbackAddress,
-    help: 'Where /metrics, /sd/prometheus, /healthz and /readyz of the aggregator are served: plain HTTP, hence on loopback only.',
+    parse: value.socketAddress,
+    help: 'Where /metrics, /sd/prometheus, /healthz and /readyz of the aggregator are served: plain HTTP on loopback; elsewhere over TLS, the first two to whom RBAC lets get them.',
   },
+  insecureMetrics: INSECURE_METRICS,
   logLevel: {
     type: 'string',
     value: 'LEVEL',
@@ -132,7 +133,9 @@ export function readAggregatorOptions(sources: Sources): AggregatorCommand {
   if ((tlsCert === undefined) !== (tlsKey === undefined)) {
     throw value.invalid('--tls-cert and --tls-key belong together: give both or neither');
   }
-  if (secureListen !== undefined && !reviewTokens && (tlsCert === undefined || clientCA === undefined)) {
+  const guarded = !values.aggregatorMetricsAddress.loopback && !values.insecureMetrics;
+  const secure = secureListen !== undefined || guarded;
+  if (secure && !reviewTokens && (tlsCert === undefined || clientCA === undefined)) {
     throw value.invalid('--review-tokens=false leaves only certificates: give --tls-cert, --tls-key and --client-ca');
   }
   return { kind: 'run', options: { ...values, readyAfterMs } };

@@ -1,6 +1,6 @@
 /** Options that the programs that run for long have in common, word for word. */
 import type { Option } from './optiontable.ts';
-import { absolutePath, oneOf } from './values.ts';
+import { absolutePath, oneOf, truth } from './values.ts';
 
 export const LOG_FORMAT = {
   type: 'string',
@@ -8,6 +8,14 @@ export const LOG_FORMAT = {
   default: 'json',
   parse: oneOf(['json', 'text']),
   help: 'json, one object a line, or text, for people.',
+} as const satisfies Option;
+
+export const INSECURE_METRICS = {
+  type: 'boolean',
+  value: '',
+  default: 'false',
+  parse: truth,
+  help: 'Serve metrics beyond loopback in plaintext and to everybody.',
 } as const satisfies Option;
 
 export const CONFIG_FILE = {

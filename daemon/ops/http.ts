@@ -1,8 +1,15 @@
 /**
  * /metrics, /healthz, /readyz, and more pages where a program has some. It answers and changes nothing; a slow, silent or greedy
- * client is cut off. Plain HTTP unless a listener is given that encrypts.
+ * client is cut off. Plain HTTP for everybody unless a door is given, behind which all but the health is guarded.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -28,6 +35,14 @@ export interface Answer {
   readonly done?: () => void;
 }
 
+/** What stands between the pages and a network. */
+export interface HttpDoor {
+  /** Makes a server that encrypts. */
+  readonly createServer: (settings: ServerOptions, answer: RequestListener) => Server;
+  /** Undefined: the page may be given to whoever asks. A kubelet has no token: it is never asked about the health. */
+  readonly denial: (request: IncomingMessage, path: string) => Promise<Answer | undefined>;
+}
+
 export interface HttpLimits {
   /** A request must have arrived by then, in ms. */
   readonly requestMs: number;
@@ -38,6 +53,7 @@ export interface HttpLimits {
   readonly connections: number;
   /** The flag that says where to serve. */
   readonly remedy: string;
+  readonly door?: HttpDoor;
 }
 
 const LIMITS: HttpLimits = {
@@ -63,7 +79,8 @@ export async function serveHttp(
   given: Partial<HttpLimits> = {},
 ): Promise<HttpEndpoint> {
   const limits = { ...LIMITS, ...given };
-  const server = createServer(
+  const { door } = limits;
+  const server = (door?.createServer ?? createServer)(
     {
       maxHeaderSize: 8_192,
       headersTimeout: limits.requestMs,
@@ -71,7 +88,7 @@ export async function serveHttp(
       keepAliveTimeout: limits.idleMs,
       connectionsCheckingInterval: limits.lookMs,
     },
-    (request, response) => void answer(request, response, sources),
+    (request, response) => void answer(request, response, sources, door),
   );
   server.timeout = limits.idleMs;
   server.maxConnections = limits.connections;
@@ -105,10 +122,16 @@ async function listen(server: Server, { host, port }: SocketAddress, remedy: str
   }
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, sources: HttpSources): Promise<void> {
-  const { status, text, type = 'text/plain; charset=utf-8', done } = await route(request, sources).catch(failed);
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  sources: HttpSources,
+  door: HttpDoor | undefined,
+): Promise<void> {
+  const { status, text, type = 'text/plain; charset=utf-8', done } = await route(request, sources, door).catch(failed);
   const long = typeof text !== 'string';
   try {
+    if (status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
     if (status === 405) response.setHeader('Allow', 'GET, HEAD');
     response.writeHead(status, {
       'Content-Type': type,
@@ -127,20 +150,23 @@ async function answer(request: IncomingMessage, response: ServerResponse, source
   }
 }
 
-async function route({ method, url = '' }: IncomingMessage, sources: HttpSources): Promise<Answer> {
+async function route(request: IncomingMessage, sources: HttpSources, door: HttpDoor | undefined): Promise<Answer> {
+  const { method, url = '' } = request;
   if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'only GET and HEAD are allowed\n' };
   const [path = ''] = url.split('?', 1);
   const { pages = {} } = sources;
   switch (path) {
     case '/metrics':
-      return { status: 200, ...(await sources.metrics()) };
+      return (await door?.denial(request, path)) ?? { status: 200, ...(await sources.metrics()) };
     case '/healthz':
       return verdict(sources.live());
     case '/readyz':
       return verdict(sources.ready());
     default: {
       const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
-      if (page !== undefined) return await page(new URLSearchParams(url.slice(path.length + 1)));
+      if (page !== undefined) {
+        return (await door?.denial(request, path)) ?? (await page(new URLSearchParams(url.slice(path.length + 1))));
+      }
       const more = Object.keys(pages).map((name) => `${name}, `);
       return { status: 404, text: `there are ${more.join('')}/metrics, /healthz and /readyz\n` };
     }

@@ -83,15 +83,6 @@ export interface SocketAddress {
   readonly port: number;
 }
 
-/** As `socketAddress`, loopback only. */
-export function loopbackAddress(text: string): SocketAddress {
-  const { host, port, loopback } = socketAddress(text);
-  if (loopback) return { host, port };
-  throw invalid(
-    `${quoted(text)} is not loopback, and plain HTTP is served on loopback only: write 127.0.0.1:${port}, behind a proxy with TLS`,
-  );
-}
-
 /** `127.0.0.1:9465` or `[::]:9465`. Port 0 lets the kernel choose. */
 export function socketAddress(text: string): SocketAddress & { readonly loopback: boolean } {
   const [, v6, v4, digits = ''] = /^(?:\[([^\]]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text) ?? [];

@@ -61,6 +61,13 @@ export function ruleOf(method: object): Rule {
   return RULES.get(method) ?? nobody;
 }
 
+/** Throws a Refusal when the caller may not ask for the path over HTTP. */
+export async function demandPath(caller: Caller, path: string): Promise<void> {
+  if (caller.kind === 'loopback') return;
+  if (caller.kind === 'client' && (await caller.mayGet(path))) return;
+  throw denied(`the caller may not get ${path}`);
+}
+
 /** Whether the caller, who may report, may speak for the node. */
 export function maySpeakFor(caller: Caller, node: string): boolean {
   return caller.kind === 'loopback' || (caller.kind === 'agent' && caller.node === node);

@@ -3,8 +3,11 @@
  * What was sent is never repeated, neither to the caller nor to a log.
  */
 import { status } from '@grpc/grpc-js';
-import type { AgentCaller, Authenticator, Caller, Verb } from './caller.ts';
+import { type AgentCaller, type Authenticator, type Caller, READER, type Verb } from './caller.ts';
 import { Refusal } from './refusal.ts';
+
+/** What tokens for Berth are made for. */
+export const AUDIENCE = 'berth';
 
 /** Whose a token is, as the API server says. */
 export interface TokenOwner {
@@ -20,11 +23,18 @@ export interface MappingAccess {
   readonly namespace: string | undefined;
 }
 
+/** Of a page over HTTP: a nonResourceURL of RBAC. */
+export interface PathAccess {
+  readonly kind: 'path';
+  readonly verb: 'get';
+  readonly path: string;
+}
+
 export interface Identities {
   /** Undefined: a token that does not count here. Rejects when that cannot be known now. */
   review(token: string): Promise<TokenOwner | undefined>;
   /** Rejects when that cannot be known now. */
-  allowed(owner: TokenOwner, access: MappingAccess): Promise<boolean>;
+  allowed(owner: TokenOwner, access: MappingAccess | PathAccess): Promise<boolean>;
   /** The account of the agents, such as `system:serviceaccount:berth-system:berth-agent`. */
   readonly agentAccount: string;
   /** The namespace of their pods. */
@@ -70,10 +80,11 @@ export class TlsAuthenticator implements Authenticator {
     const owner = await this.#answer(identities, identities.review(token));
     if (owner === undefined) throw unknown('the token is not accepted: it ended, or was not made for this audience');
     if (owner.name === identities.agentAccount) return agentOf(owner, identities);
+    const allowed = (access: MappingAccess | PathAccess) => this.#answer(identities, identities.allowed(owner, access));
     return {
       kind: 'client',
-      mayRead: (verb, namespace) =>
-        this.#answer(identities, identities.allowed(owner, { kind: 'mappings', verb, namespace })),
+      mayRead: (verb, namespace) => allowed({ kind: 'mappings', verb, namespace }),
+      mayGet: (path) => allowed({ kind: 'path', verb: 'get', path }),
     };
   }
 
@@ -98,7 +109,7 @@ function callerOf(
     if (typeof node === 'string' && NODE.test(node)) return { kind: 'agent', node };
     throw unknown(`the certificate of ${AGENTS} must have the name of its node as its only common name`);
   }
-  return organisations.includes(READERS) ? { kind: 'client', mayRead: async () => true } : undefined;
+  return organisations.includes(READERS) ? READER : undefined;
 }
 
 function agentOf({ extra }: TokenOwner, { agentPods, agentNamespace }: Identities): AgentCaller {

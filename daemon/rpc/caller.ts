@@ -4,10 +4,18 @@ import type { PodRef } from '../core/vocabulary.ts';
 
 export type Caller =
   /** A process of this host over plaintext, or anybody where plaintext was asked for elsewhere: it may do everything. */
-  | { readonly kind: 'loopback' }
-  | AgentCaller
+  { readonly kind: 'loopback' } | AgentCaller | ClientCaller;
+
+export interface ClientCaller {
+  readonly kind: 'client';
   /** It may read the namespaces for which this says so; asked without one: everything. May reject with a Refusal. */
-  | { readonly kind: 'client'; mayRead(verb: Verb, namespace: string | undefined): Promise<boolean> };
+  mayRead(verb: Verb, namespace: string | undefined): Promise<boolean>;
+  /** It may ask for this path over HTTP. May reject with a Refusal. */
+  mayGet(path: string): Promise<boolean>;
+}
+
+/** Where nobody is asked. */
+export const READER: ClientCaller = { kind: 'client', mayRead: async () => true, mayGet: async () => true };
 
 export type Verb = 'get' | 'list' | 'watch';
 
@@ -25,7 +33,7 @@ export interface Authenticator {
 }
 
 /** For plaintext beside a door of its own for agents: who can connect, as by `kubectl port-forward`, may read everything. */
-export const reading: Authenticator = { authenticate: async () => ({ kind: 'client', mayRead: async () => true }) };
+export const reading: Authenticator = { authenticate: async () => READER };
 
 /** For plaintext: whoever can connect is let in. */
 export const trusting: Authenticator = { authenticate: async () => ({ kind: 'loopback' }) };

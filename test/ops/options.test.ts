@@ -64,7 +64,10 @@ test('without anything but the source of pods the defaults hold', (t) => {
     aggregatorToken: undefined,
     aggregatorCert: undefined,
     aggregatorKey: undefined,
-    metricsAddress: { host: '127.0.0.1', port: 9464 },
+    metricsAddress: { host: '127.0.0.1', port: 9464, loopback: true },
+    metricsCert: undefined,
+    metricsKey: undefined,
+    insecureMetrics: false,
     logLevel: 'info',
     logFormat: 'json',
     nftTransport: 'netlink',
@@ -107,6 +110,9 @@ aggregatorToken: /tls/token
 aggregatorCert: /tls/tls.crt
 aggregatorKey: /tls/tls.key
 metricsAddress: "[::1]:0"
+metricsCert: /tls/metrics.crt
+metricsKey: /tls/metrics.key
+insecureMetrics: true
 logLevel: debug
 logFormat: text
 nftTransport: nft
@@ -141,13 +147,34 @@ fullPassInterval: 1m30s
     aggregatorToken: '/tls/token',
     aggregatorCert: '/tls/tls.crt',
     aggregatorKey: '/tls/tls.key',
-    metricsAddress: { host: '::1', port: 0 },
+    metricsAddress: { host: '::1', port: 0, loopback: true },
+    metricsCert: '/tls/metrics.crt',
+    metricsKey: '/tls/metrics.key',
+    insecureMetrics: true,
     logLevel: 'debug',
     logFormat: 'text',
     nftTransport: 'nft',
     maxSockets: 100,
     fullPassIntervalMs: 90_000,
   });
+});
+
+test('an address beyond loopback is known as one, also when it is written to look otherwise', (t) => {
+  for (const [address, loopback] of [
+    ['127.0.0.1:1', true],
+    ['127.1.2.3:1', true],
+    ['[::1]:1', true],
+    ['0.0.0.0:1', false],
+    ['[::]:1', false],
+    ['192.0.2.1:1', false],
+    ['[::ffff:127.0.0.1]:1', false],
+  ] as const) {
+    t.is(
+      read({ argv: ['--pods=dir:/pods', `--metrics-address=${address}`] }).metricsAddress.loopback,
+      loopback,
+      address,
+    );
+  }
 });
 
 test('lists may be given in one flag or several, and in one variable', (t) => {
@@ -239,12 +266,7 @@ const REFUSED: readonly (readonly [what: string, given: Given, message: RegExp])
     { env: { BERTH_LOG_LEVEL: 'trace' } },
     /^BERTH_LOG_LEVEL: "trace" is none of debug, info, warn, error/,
   ],
-  [
-    'metrics beyond loopback',
-    { env: { BERTH_METRICS_ADDRESS: '0.0.0.0:9464' } },
-    /is not loopback, and plain HTTP .* 127\.0\.0\.1:9464/,
-  ],
-  ['metrics on a mapped address', { env: { BERTH_METRICS_ADDRESS: '[::ffff:127.0.0.1]:9464' } }, /is not loopback/],
+  ['a certificate for metrics without its key', { env: { BERTH_METRICS_CERT: '/crt' } }, /belong together/],
   ['metrics on a name', { env: { BERTH_METRICS_ADDRESS: 'localhost:9464' } }, /is not ADDRESS:PORT/],
   ['a path that no socket can have', { env: { BERTH_SOCKET: `/${'s'.repeat(107)}` } }, /longer than 101 bytes/],
   ['a label without a value', { env: { BERTH_NODE_LABELS: 'disk' } }, /"disk" is not KEY=VALUE/],
@@ -409,7 +431,7 @@ test('--help names every flag and variable once, in at most 100 columns', (t) =>
   const text = help();
   const flags = [...text.matchAll(/^ {2}--([a-z-]+)=/gm)].map(([, flag]) => flag);
   t.deepEqual(flags, [...new Set(flags)]);
-  t.is(flags.length, 25);
+  t.is(flags.length, 27);
   for (const flag of flags) t.true(text.includes(`[BERTH_${flag?.replaceAll('-', '_').toUpperCase()}`), flag);
   t.true(text.split('\n').every((line) => line.length <= 100 && line === line.trimEnd()));
   t.true(text.includes('--node-name=NAME [BERTH_NODE_NAME; default: node-7]'));

@@ -52,6 +52,7 @@ test('a client reads the namespaces that it may read, and reports nothing', asyn
       asked.push([verb, namespace]);
       return namespace === 'shop';
     },
+    mayGet: async () => false,
   });
   t.is(await code(ask(client, MappingService.get, { namespace: 'shop', pod: 'a' })), status.OK);
   t.is(await code(ask(client, MappingService.list, { filter: { namespace: 'shop' } })), status.OK);

@@ -10,7 +10,7 @@
  */
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import { messageOf } from '../../core/errors.ts';
 import { printable } from '../../core/text.ts';
 
@@ -22,16 +22,19 @@ export interface ServerMaterial {
   readonly clientAuthorities?: string;
 }
 
-export interface TlsListenerOptions {
+export interface HandshakeOptions {
   readonly material: ServerMaterial;
-  /** Takes the connection: its handshake is done, and its certificate, if it has one, is one of a client's authority. */
-  readonly onConnection: (connection: TLSSocket) => void;
   /** Told of every connection that was not handed over, with a reason that is fit to be shown. */
   readonly onRefused?: (reason: string) => void;
   /** How long a handshake may take, in ms. */
   readonly handshakeMs?: number;
   /** How many may be under way at once. One more, and the oldest is given up. */
   readonly maxHandshakes?: number;
+}
+
+export interface TlsListenerOptions extends HandshakeOptions {
+  /** Takes the connection: its handshake is done, and its certificate, if it has one, is one of a client's authority. */
+  readonly onConnection: (connection: TLSSocket) => void;
 }
 
 export interface TlsListener {
@@ -47,17 +50,33 @@ const HANDSHAKE_MS = 10_000;
 const MAX_HANDSHAKES = 2_048;
 
 export function createTlsListener(options: TlsListenerOptions): TlsListener {
-  const { onConnection, onRefused = () => {}, handshakeMs = HANDSHAKE_MS, maxHandshakes = MAX_HANDSHAKES } = options;
-  const askClients = options.material.clientAuthorities !== undefined;
-  const server = createServer({
-    ...contextOf(options.material),
-    ALPNProtocols: ['h2'],
+  const server = createServer(tlsOptions(options, 'h2'));
+  boundHandshakes(server, options, (connection) => {
+    const reason = connection.alpnProtocol === 'h2' ? undefined : 'the client speaks no HTTP/2 (ALPN h2)';
+    if (reason === undefined) options.onConnection(connection);
+    return reason;
+  });
+  return { server, use: (material) => server.setSecureContext(contextOf(material)) };
+}
+
+export function tlsOptions({ material, handshakeMs = HANDSHAKE_MS }: HandshakeOptions, protocol: string): TlsOptions {
+  return {
+    ...contextOf(material),
+    ALPNProtocols: [protocol],
     handshakeTimeout: handshakeMs,
-    requestCert: askClients,
+    requestCert: material.clientAuthorities !== undefined,
     // A certificate is one way of two to say who one is, so that it may be missing; a bad one is refused below.
     rejectUnauthorized: false,
-  });
+  };
+}
 
+/** `take` is given what is left over, and says why it does not want it. */
+export function boundHandshakes(
+  server: Server,
+  { material, onRefused = () => {}, maxHandshakes = MAX_HANDSHAKES }: HandshakeOptions,
+  take: (connection: TLSSocket) => string | undefined,
+): void {
+  const askClients = material.clientAuthorities !== undefined;
   /** In the order of their arrival. A connection is known by its other end while Node does not tell which TLS socket is whose. */
   const handshakes = new Map<string, Socket>();
   server.on('connection', (raw: Socket) => {
@@ -73,8 +92,8 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     handshakes.delete(endOf(connection));
     // From here on errors are HTTP/2's; without a listener one in between would end the process.
     connection.on('error', () => {});
-    const reason = refusalOf(connection, askClients);
-    if (reason === undefined) return onConnection(connection);
+    const reason = refusalOf(connection, askClients) ?? take(connection);
+    if (reason === undefined) return;
     connection.destroy();
     onRefused(reason);
   });
@@ -83,16 +102,14 @@ export function createTlsListener(options: TlsListenerOptions): TlsListener {
     connection.destroy();
     onRefused(printable(messageOf(error), 256));
   });
-  return { server, use: (material) => server.setSecureContext(contextOf(material)) };
 }
 
 function refusalOf(connection: TLSSocket, askClients: boolean): string | undefined {
-  if (connection.alpnProtocol !== 'h2') return 'the client speaks no HTTP/2 (ALPN h2)';
   if (!askClients || connection.authorized || connection.getPeerX509Certificate() === undefined) return undefined;
   return printable(`the certificate of the client is not accepted: ${messageOf(connection.authorizationError)}`, 256);
 }
 
-function contextOf({ cert, key, clientAuthorities }: ServerMaterial) {
+export function contextOf({ cert, key, clientAuthorities }: ServerMaterial) {
   return {
     cert,
     key,

@@ -13,6 +13,9 @@ export function review(store: Store, { method, path, body }: Asked): Reply | und
   return undefined;
 }
 
+/** Of tokens for the API server: what is meant when a review names none. */
+const API_AUDIENCE = 'https://kubernetes.default.svc';
+
 interface Spec {
   readonly token?: string;
   readonly audiences?: readonly string[];
@@ -21,7 +24,8 @@ interface Spec {
 /** The answer holds what was asked, the token too, as the real one's does. */
 function reviewToken(store: Store, spec: Spec = {}): object {
   const known = store.tokens.get(spec.token ?? '');
-  const audiences = (spec.audiences ?? []).filter((one) => known?.audiences.includes(one));
+  const asked = spec.audiences?.length ? spec.audiences : [API_AUDIENCE];
+  const audiences = asked.filter((one) => known?.audiences.includes(one));
   const status =
     known === undefined || audiences.length === 0
       ? { authenticated: false, user: {}, error: '[invalid bearer token, token audiences is invalid]' }

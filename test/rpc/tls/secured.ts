@@ -27,7 +27,7 @@ export function agentOwner(pod: string, uid: string, node?: string): TokenOwner 
 export interface Secured extends Aggregator {
   readonly tls: TlsListener;
   readonly tokens: Map<string, TokenOwner>;
-  /** Owner, verb and namespace, as `ann list shop`. */
+  /** Owner, verb and namespace or path, as `ann list shop`. */
   readonly rights: Set<string>;
   /** What the aggregator's own log would hear. */
   readonly reported: Error[];
@@ -48,7 +48,10 @@ export async function secured(
   };
   const identities: Identities = {
     review: (token) => answer(() => tokens.get(token)),
-    allowed: ({ name }, { verb, namespace }) => answer(() => rights.has([name, verb, namespace ?? '*'].join(' '))),
+    allowed: ({ name }, access) => {
+      const what = access.kind === 'path' ? access.path : (access.namespace ?? '*');
+      return answer(() => rights.has([name, access.verb, what].join(' ')));
+    },
     agentAccount: AGENT_ACCOUNT,
     agentNamespace: 'berth-system',
     agentPods: {
