@@ -163,7 +163,9 @@ export async function runAgent(
     if (reports !== undefined) {
       const { openReporter } = await import('./reporting.ts');
       const { epoch } = reports;
-      reporter = before.use(openReporter(options, { registry, reconciler, epoch, log, metrics: metrics.reports }));
+      reporter = before.use(
+        openReporter(options, { registry, reconciler, pods, epoch, log, metrics: metrics.reports }),
+      );
     }
     serving.start = () => {
       served.setServing(true);

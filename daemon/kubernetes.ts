@@ -1,4 +1,4 @@
-/** The agent's adapters for a cluster: one client, the reflector, the publisher, and the labels of the node. */
+/** The agent's adapters for a cluster: one client, the reflector, the publisher, and what the API server knows of the node. */
 
 import { messageOf } from './core/errors.ts';
 import { isForbidden, isNotFound } from './kube/api/apierror.ts';
@@ -8,7 +8,7 @@ import { findCredentials } from './kube/api/connect.ts';
 import { pause } from './kube/api/pause.ts';
 import { ApiAnnouncements } from './kube/apiannouncements.ts';
 import { standingOf } from './kube/apipod.ts';
-import { readNodeLabels } from './kube/node.ts';
+import { followNode, type NodeFacts, readNode } from './kube/node.ts';
 import { ApiPublisher } from './kube/publisher.ts';
 import { Reflector } from './kube/reflector.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
@@ -16,7 +16,8 @@ import { systemClock } from './ops/clock.ts';
 import type { ClusterIdentity, OpenAnnouncements, PodAdapters, PodReports } from './podadapters.ts';
 import { VERSION } from './version.ts';
 
-export type ClusterOptions = Pick<AgentOptions, 'nodeName' | 'nodeLabels' | 'kubeconfig' | 'reconnectCapMs'>;
+export type ClusterOptions = Pick<AgentOptions, 'nodeName' | 'nodeLabels' | 'kubeconfig' | 'reconnectCapMs'> &
+  Partial<Pick<AgentOptions, 'aggregator'>>;
 
 /** Rejects with CONFIG_INVALID. */
 export async function connect({ kubeconfig }: Pick<ClusterOptions, 'kubeconfig'>): Promise<ApiClient> {
@@ -24,17 +25,28 @@ export async function connect({ kubeconfig }: Pick<ClusterOptions, 'kubeconfig'>
   return new ApiClient({ credentials, clock: systemClock, userAgent: `berth/${VERSION}` });
 }
 
-/** Resolves when the labels of the node are known: while the API server is away there are no pods to give ports to either. */
+/** Resolves when the node is known: while the API server is away there are no pods to give ports to either. */
 export async function openKubernetes(options: ClusterOptions, reports: PodReports): Promise<PodAdapters> {
   const { nodeName: node, nodeLabels, reconnectCapMs } = options;
   const client = await connect(options);
   const shared = { client, node, clock: systemClock, random: Math.random };
   const publisher = new ApiPublisher({ ...shared, onError: reports.publishFailed });
+  let facts = await factsOf(client, options, reports);
+  const end = new AbortController();
+  // Addresses are for aggregators alone.
+  const following =
+    options.aggregator && followNode(shared, (read) => (facts = read), AbortSignal.any([reports.signal, end.signal]));
+  const { labels } = facts;
   return {
     source: new Reflector({ ...shared, reconnectCapMs }),
     publisher,
-    labels: { ...(await labelsOf(client, options, reports)), ...nodeLabels },
+    labels: { ...labels, ...nodeLabels },
+    get addresses() {
+      return facts.addresses;
+    },
     async close() {
+      end.abort();
+      await following;
       await publisher.flush();
       await client[Symbol.asyncDispose]();
     },
@@ -58,30 +70,32 @@ export async function openAnnouncements(options: ClusterIdentity, signal: AbortS
   return { announcements, close: () => client[Symbol.asyncDispose]() };
 }
 
-async function labelsOf(
+const NOTHING: NodeFacts = { labels: {}, addresses: [] };
+
+async function factsOf(
   client: ApiClient,
   { nodeName, reconnectCapMs }: ClusterOptions,
   { warn, podsFailed, signal }: PodReports,
-): Promise<Readonly<Record<string, string>>> {
+): Promise<NodeFacts> {
   for (let failures = 1; !signal.aborted; failures++) {
     try {
-      return await readNodeLabels(client, nodeName, signal);
+      return await readNode(client, nodeName, signal);
     } catch (error) {
       if (isNotFound(error)) {
         warn(
           `there is no node ${nodeName}, so that no pod will be found: give --node-name as kubectl get nodes prints it`,
         );
-        return {};
+        return NOTHING;
       }
       if (isForbidden(error)) {
         warn(
           `the labels of node ${nodeName} are not known, pools with a nodeSelector are not used: ${messageOf(error)}; allow the agent's service account to get nodes, or give --node-labels`,
         );
-        return {};
+        return NOTHING;
       }
       if (!signal.aborted) podsFailed(error);
       await pause(systemClock, backoff({ first: 100, cap: reconnectCapMs }, failures, Math.random), signal);
     }
   }
-  return {};
+  return NOTHING;
 }

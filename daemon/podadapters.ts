@@ -1,4 +1,5 @@
 /** Where the agent's pods come from, and how they are told and untold: a directory, or a cluster, whose libraries are loaded only then. */
+import type { ReportedAddress } from './core/noderecord.ts';
 import { DirectorySource } from './kube/directory.ts';
 import { DirectoryPublisher } from './kube/status.ts';
 import { StatusAnnouncements } from './kube/statusannouncements.ts';
@@ -12,6 +13,8 @@ export interface PodAdapters {
   readonly publisher: Publisher;
   /** Of the node, for the nodeSelector of pools. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Of the node, as the API server has them now. */
+  readonly addresses: readonly ReportedAddress[];
   /** Removes what was written outside of pods for those that are gone. Rejects when it is not known which pods there are. */
   tidy?(): Promise<void>;
   /** Writes what can still be written, within two seconds, and ends everything. */
@@ -57,6 +60,7 @@ export async function openPods(options: AgentOptions, reports: PodReports): Prom
     source,
     publisher,
     labels: options.nodeLabels,
+    addresses: [],
     tidy: () => publisher.forgetOthers(() => source.list()),
     close: () => publisher.flush(),
   };

@@ -2,8 +2,10 @@
 import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
-import { berth } from '../proto/service.ts';
+import type { berth } from '../proto/service.ts';
+import { allAddresses } from './core/answering.ts';
 import { messageOf } from './core/errors.ts';
+import type { ReportedAddress } from './core/noderecord.ts';
 import { poolSize } from './core/pool.ts';
 import type { MappingRegistry } from './core/registry.ts';
 import { printable } from './core/text.ts';
@@ -11,10 +13,12 @@ import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
 import type { Log } from './ops/log.ts';
 import type { ReportMetrics } from './ops/reportmetrics.ts';
+import type { PodAdapters } from './podadapters.ts';
 import type { Reconciler } from './reconcile/reconciler.ts';
 import { grpcConnector } from './rpc/reportconnector.ts';
 import { Reporter } from './rpc/reporter.ts';
 import type { ReporterObserver } from './rpc/reportlink.ts';
+import { addressTypeNumber } from './rpc/reportmessage.ts';
 import { targetNameOptions, tlsCredentials } from './rpc/tls/channel.ts';
 import { ChannelFiles } from './trust/channelfiles.ts';
 import { readToken } from './trust/files.ts';
@@ -23,6 +27,7 @@ import { VERSION } from './version.ts';
 interface Reported {
   readonly registry: MappingRegistry;
   readonly reconciler: Reconciler;
+  readonly pods: Pick<PodAdapters, 'addresses'>;
   readonly epoch: number;
   readonly log: Log;
   readonly metrics: ReportMetrics;
@@ -34,13 +39,13 @@ const MAX_POOLS = 256;
 
 /** Not started yet. Throws CONFIG_INVALID. */
 export function openReporter(options: AgentOptions, reported: Reported): Reporter {
-  const { registry, reconciler, epoch, log, metrics } = reported;
+  const { registry, reconciler, pods, epoch, log, metrics } = reported;
   const bootID = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   return new Reporter({
     registry,
     targets: options.aggregator ?? [],
     agent: { node: options.nodeName, bootID, epoch, version: VERSION },
-    status: () => nodeStatus(reconciler),
+    status: () => nodeStatus(reconciler, pods.addresses),
     connect: connectorOf(options, log),
     resolve: async (host) => (await lookup(host, { all: true, order: 'verbatim' })).map(({ address }) => address),
     clock: systemClock,
@@ -65,11 +70,16 @@ function connectorOf(options: AgentOptions, log: Log) {
   return grpcConnector(channel, targetNameOptions(name));
 }
 
-function nodeStatus({ nodeAddresses, ledger }: Reconciler): berth.v1.NodeStatus.$Properties {
+function nodeStatus(
+  { nodeAddresses, ledger }: Reconciler,
+  ofNode: readonly ReportedAddress[],
+): berth.v1.NodeStatus.$Properties {
   const now = systemClock.monotonic();
-  const type = berth.v1.NodeAddress.Type.TYPE_DEVICE;
+  const found = nodeAddresses.map(({ address }) => address);
   return {
-    addresses: nodeAddresses.slice(0, MAX_ADDRESSES).map(({ address }) => ({ type, address })),
+    addresses: allAddresses(ofNode, found)
+      .slice(0, MAX_ADDRESSES)
+      .map(({ type, address }) => ({ type: addressTypeNumber(type), address })),
     pools: ledger
       .pools()
       .slice(0, MAX_POOLS)

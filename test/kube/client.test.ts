@@ -5,7 +5,7 @@ import { findCredentials } from '../../daemon/kube/api/connect.ts';
 import { InClusterCredentials, inClusterServer } from '../../daemon/kube/api/incluster.ts';
 import { loadKubeconfig } from '../../daemon/kube/api/kubeconfig.ts';
 import { linesOf } from '../../daemon/kube/api/lines.ts';
-import { readNodeLabels } from '../../daemon/kube/node.ts';
+import { followNode, type NodeFacts, readNode } from '../../daemon/kube/node.ts';
 import { TokenBucket } from '../../daemon/kube/tokenbucket.ts';
 import { ManualClock, Scratch } from './scratch.ts';
 import { clientOf } from './standin/connected.ts';
@@ -61,11 +61,62 @@ test('a request that nobody waits for any more ends', async (t) => {
   t.deepEqual(clock.pending, []);
 });
 
-test('the labels of the node are read', async (t) => {
+test('labels and addresses of the node are read, but for what is not what its type says', async (t) => {
   await using server = await StandIn.start();
   await using client = clientOf(server.url, new ManualClock());
-  t.deepEqual(await readNodeLabels(client, 'node-a', never), { tier: 'edge' });
-  await t.throwsAsync(readNodeLabels(client, 'node-z', never), { code: 'API_REFUSED' });
+  t.deepEqual(await readNode(client, 'node-a', never), { labels: { tier: 'edge' }, addresses: [] });
+  await t.throwsAsync(readNode(client, 'node-z', never), { code: 'API_REFUSED' });
+  const addresses = [
+    { type: 'InternalIP', address: '10.0.0.1' },
+    { type: 'InternalIP', address: '2001:DB8:0::1' },
+    { type: 'ExternalIP', address: '198.51.100.1' },
+    { type: 'ExternalDNS', address: 'a.example' },
+    { type: 'Hostname', address: '10.0.0.1' },
+    { type: 'InternalIP', address: 'a.example' },
+    { type: 'ExternalIP', address: '010.0.0.1' },
+    { type: 'Hostname', address: 'a b' },
+    { type: 'ExternalDNS', address: 'x'.repeat(254) },
+    { type: 'Other', address: '10.0.0.2' },
+    { type: 'InternalIP' },
+    'InternalIP',
+  ];
+  server.store.nodes.set('node-a', { kind: 'Node', metadata: { name: 'node-a' }, status: { addresses } } as never);
+  t.deepEqual((await readNode(client, 'node-a', never)).addresses, [
+    { type: 'internal-ip', address: '10.0.0.1' },
+    { type: 'internal-ip', address: '2001:db8::1' },
+    { type: 'external-ip', address: '198.51.100.1' },
+    { type: 'external-dns', address: 'a.example' },
+    { type: 'hostname', address: '10.0.0.1' },
+  ]);
+  server.store.nodes.set('node-a', { kind: 'Node', metadata: { name: 'node-a' }, status: { addresses: 7 } } as never);
+  t.deepEqual((await readNode(client, 'node-a', never)).addresses, []);
+});
+
+test('the node is read again every few minutes, and what was known stays while it cannot be', async (t) => {
+  const clock = new ManualClock();
+  const end = new AbortController();
+  const read: string[] = [];
+  let answer: () => object = () => ({ metadata: { labels: { tier: 'edge' } } });
+  const client = { send: async () => answer() };
+  const take = ({ labels }: NodeFacts) => read.push(labels.tier ?? 'none');
+  const following = followNode({ client, node: 'node-a', clock, random: () => 0.5 }, take, end.signal);
+  const next = async () => {
+    clock.advance(300_000);
+    while (clock.pending.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  };
+  clock.advance(299_999);
+  t.deepEqual(read, []);
+  await next();
+  answer = () => {
+    throw new Error('away');
+  };
+  await next();
+  answer = () => ({});
+  await next();
+  t.deepEqual(read, ['edge', 'none']);
+  end.abort();
+  await following;
+  t.deepEqual(clock.pending, []);
 });
 
 test('the server in the cluster is known from the environment', (t) => {

@@ -1,7 +1,7 @@
 /** Lists, watches and questions, as the reflector needs them. */
 import { isAhead, isExpired } from '../../../daemon/kube/api/apierror.ts';
 import { type WatchEvent, watchObjects } from '../../../daemon/kube/api/watch.ts';
-import { readNodeLabels } from '../../../daemon/kube/node.ts';
+import { readNode } from '../../../daemon/kube/node.ts';
 import { Reflector } from '../../../daemon/kube/reflector.ts';
 import { systemClock } from '../../../daemon/ops/clock.ts';
 import type { Thing } from '../apiserver/admin.ts';
@@ -144,9 +144,11 @@ export const READING: readonly Case[] = [
     },
   },
   {
-    title: "the node's labels are read",
+    title: 'labels and addresses of the node are read',
     run: async (t, at) => {
-      t.like(await readNodeLabels(at.client(), at.node, new AbortController().signal), { tier: 'edge' });
+      const { labels, addresses } = await readNode(at.client(), at.node, new AbortController().signal);
+      t.like(labels, { tier: 'edge' });
+      t.deepEqual(addresses, []);
     },
   },
   {
