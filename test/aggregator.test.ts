@@ -11,6 +11,7 @@ import { MappingRegistry } from '../daemon/core/registry.ts';
 import { grpcConnector } from '../daemon/rpc/reportconnector.ts';
 import { targetNameOptions, tlsCredentials } from '../daemon/rpc/tls/channel.ts';
 import { MappingService } from '../proto/service.ts';
+import { only, resourcesOf, rightFor, rightsOf } from './deploy/manifests.ts';
 import { StandIn } from './kube/standin/server.ts';
 import { agent, eventually } from './rpc/clusterfixture.ts';
 import { mapping, NOW } from './rpc/fixture.ts';
@@ -118,6 +119,9 @@ function listeningAt(pid: number): string[] {
     .map(([table, , local]) => `${table} ${local?.split(':')[0]}`)
     .sort();
 }
+
+/** The rights that an aggregator with a secure door has used in the tests of this file. */
+const used = new Set<string>();
 
 const LOOPBACK = 'tcp 0100007F';
 const ANYWHERE = 'tcp 00000000';
@@ -315,6 +319,10 @@ test.serial(
     }
     t.regex(await ask(secure, 'shop', 'ann'), /^OK|^UNAVAILABLE/);
 
+    // The thief comes again, which is counted on the same Event.
+    const asked = () => new Set(server.asked.map(rightFor));
+    await eventually(() => asked().has('patch events') && asked().has('watch pods'));
+    for (const right of asked()) used.add(right);
     await stop();
     const said = lines.join('\n');
     t.true(lines.length > 5);
@@ -333,3 +341,9 @@ test.serial(
     }
   },
 );
+
+test.serial('the role of the aggregator in deploy/ has every right that it uses, and no other', (t) => {
+  const objects = resourcesOf('aggregator');
+  const rules = ['ClusterRole', 'Role'].flatMap((kind) => only(objects, kind, 'berth-aggregator').rules);
+  t.deepEqual([...used].sort(), rightsOf(rules));
+});

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
+import type { Asked } from '../../daemon/kube/api/resources.double.ts';
 
 const DEPLOY = join(import.meta.dirname, '../../deploy');
 
@@ -72,13 +73,12 @@ export function rightsOf(rules: readonly Thing[]): readonly string[] {
 }
 
 /** The right that a request needs, as RBAC has it; names where a rule can name them. */
-export function rightFor({ method, path, query }: { method: string; path: string; query: URLSearchParams }): string {
+export function rightFor({ method, path, query }: Pick<Asked, 'method' | 'path' | 'query'>): string {
   const [, kind, ...rest] = path.split('/');
   const group = kind === 'api' ? '' : (rest[0] ?? '');
   const [first = '', ...others] = rest.slice(kind === 'api' ? 1 : 2);
   const [resource = '', name] = first === 'namespaces' ? others.slice(1) : [first, ...others];
-  const reading =
-    name !== undefined ? 'get' : query.get('watch') === 'true' || query.get('watch') === '1' ? 'watch' : 'list';
+  const reading = name !== undefined ? 'get' : query.watch !== undefined ? 'watch' : 'list';
   const verb = { POST: 'create', PUT: 'update', PATCH: 'patch' }[method] ?? reading;
   return right(verb, group, resource, resource === 'secrets' || resource === 'configmaps' ? name : undefined);
 }
