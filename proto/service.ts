@@ -133,4 +133,9 @@ export const ReportService = defineService(berth.v1, berth.v1.ReportService);
 export const HealthService = defineService(grpc.health.v1, grpc.health.v1.Health);
 export const ReflectionService = defineService(grpc.reflection.v1, grpc.reflection.v1.ServerReflection);
 /** What clients of before 2023 ask for: the same messages under another name. */
-export const OldReflectionService = defineService(grpc.reflection.v1alpha, grpc.reflection.v1alpha.ServerReflection);
+export const OldReflectionService = {
+  serverReflectionInfo: {
+    ...ReflectionService.serverReflectionInfo,
+    path: '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo',
+  },
+} as const;

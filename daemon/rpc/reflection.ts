@@ -3,7 +3,7 @@
  * nothing of them. It tells the .proto files and nothing about the cluster.
  */
 import { status } from '@grpc/grpc-js';
-import { Descriptors } from '../../proto/descriptors.ts';
+import type { Descriptors } from '../../proto/descriptors.ts';
 import type { grpc, Handlers, ReflectionService } from '../../proto/service.ts';
 import { Refusal } from './refusal.ts';
 import type { StreamAge } from './streamage.ts';
@@ -36,7 +36,8 @@ export function servicesOf(
 export class ReflectionAnswers {
   readonly #source: ReflectionSource;
   readonly #calls = new Set<Call>();
-  #made: Descriptors | undefined;
+  /** Made when somebody asks: an agent is mostly never asked. */
+  #made: Promise<Descriptors> | undefined;
 
   constructor(source: ReflectionSource) {
     this.#source = source;
@@ -48,10 +49,16 @@ export class ReflectionAnswers {
   }
 
   readonly handlers: Handlers<typeof ReflectionService> = {
-    serverReflectionInfo: (call) => this.#converse(call),
+    serverReflectionInfo: (call) => {
+      this.#made ??= import('../../proto/descriptors.ts').then(({ Descriptors }) => new Descriptors());
+      this.#made.then(
+        (descriptors) => this.#converse(call, descriptors),
+        () => call.emit('error', new Refusal(status.INTERNAL, 'the descriptions cannot be loaded')),
+      );
+    },
   };
 
-  #converse(call: Call): void {
+  #converse(call: Call, descriptors: Descriptors): void {
     if (this.#calls.size >= MAX_STREAMS) {
       call.emit('error', new Refusal(status.RESOURCE_EXHAUSTED, `at most ${MAX_STREAMS} clients can ask at once`));
       return;
@@ -72,7 +79,7 @@ export class ReflectionAnswers {
         refuse(status.RESOURCE_EXHAUSTED, `at most ${MAX_REQUESTS} requests a stream`);
         return;
       }
-      if (call.write(this.#answer(request, has))) return;
+      if (call.write(this.#answer(request, descriptors, has))) return;
       // Who asks and does not read is not read either.
       call.pause();
       call.once('drain', () => call.resume());
@@ -87,7 +94,7 @@ export class ReflectionAnswers {
   }
 
   /** `has`: the files that this client was sent. */
-  #answer(request: Request, has: Set<string>): Response {
+  #answer(request: Request, descriptors: Descriptors, has: Set<string>): Response {
     const head = { validHost: request.host ?? '', originalRequest: request };
     const failed = (errorCode: status, errorMessage: string): Response => ({
       ...head,
@@ -103,14 +110,13 @@ export class ReflectionAnswers {
     if ([...names, extended, request.listServices].some((name) => (name?.length ?? 0) > MAX_NAME)) {
       return { errorResponse: { errorCode: status.INVALID_ARGUMENT, errorMessage: `at most ${MAX_NAME} characters` } };
     }
-    this.#made ??= new Descriptors();
     if (typeof request.listServices === 'string') {
       const service = this.#source.services.map((name) => ({ name }));
       return { ...head, listServicesResponse: { service } };
     }
     if (typeof request.allExtensionNumbersOfType === 'string') {
       const baseTypeName = request.allExtensionNumbersOfType;
-      if (this.#made.declaring(baseTypeName) === undefined) return failed(status.NOT_FOUND, 'there is no such type');
+      if (descriptors.declaring(baseTypeName) === undefined) return failed(status.NOT_FOUND, 'there is no such type');
       return { ...head, allExtensionNumbersResponse: { baseTypeName, extensionNumber: [] } };
     }
     if (request.fileContainingExtension) return failed(status.NOT_FOUND, 'nothing is extended here');
@@ -120,12 +126,12 @@ export class ReflectionAnswers {
     }
     const file =
       typeof fileByFilename === 'string'
-        ? this.#made.named(fileByFilename)
-        : this.#made.declaring(fileContainingSymbol ?? '');
+        ? descriptors.named(fileByFilename)
+        : descriptors.declaring(fileContainingSymbol ?? '');
     if (file === undefined) return failed(status.NOT_FOUND, 'there is no such file or name');
     // One that is asked for again is sent again.
     has.delete(file.name);
-    const files = this.#made.withImports(file, has);
+    const files = descriptors.withImports(file, has);
     for (const { name } of files) has.add(name);
     return { ...head, fileDescriptorResponse: { fileDescriptorProto: files.map(({ bytes }) => bytes) } };
   }
