@@ -16,8 +16,8 @@ import { readUninstallOptions } from '../daemon/ops/uninstall/options.ts';
 import { assess } from '../daemon/reconcile/demand.ts';
 import { ITEMS } from './bench/items.ts';
 import { table } from './bench/table.ts';
-import { agent, aggregator, eventually } from './rpc/clusterfixture.ts';
 import { findProgram, MISSING } from './ops/prometheus.ts';
+import { agent, aggregator, eventually } from './rpc/clusterfixture.ts';
 import { fixture, mapping, NODE, NOW } from './rpc/fixture.ts';
 import { CA, owner, secured } from './rpc/tls/secured.ts';
 
