@@ -68,6 +68,23 @@ test('the adapters of a cluster: labels of the node, pods as they come, and resu
   t.is(said.length, 1);
 });
 
+test('an agent that reports knows the addresses of its Node, and closes with the reading of them under way', async (t) => {
+  await using server = await StandIn.start();
+  using scratch = new Scratch();
+  const addresses = [{ type: 'ExternalIP', address: '198.51.100.1' }];
+  server.store.nodes.set('node-a', { kind: 'Node', metadata: { name: 'node-a' }, status: { addresses } } as never);
+  const options = {
+    nodeName: 'node-a',
+    nodeLabels: {},
+    kubeconfig: kubeconfig(scratch, server.url),
+    reconnectCapMs: 1_000,
+    aggregator: [{ host: '127.0.0.1', port: 1, literal: true }],
+  };
+  const adapters = await openKubernetes(options, reports([]));
+  t.deepEqual(adapters.addresses, [{ type: 'external-ip', address: '198.51.100.1' }]);
+  await adapters.close();
+});
+
 for (const [code, what] of [
   [404, /there is no node node-a.*give --node-name as kubectl get nodes prints it/],
   [403, /allow the agent's service account to get nodes, or give --node-labels/],
