@@ -11,6 +11,7 @@ import { readAgentOptions } from '../daemon/ops/agentoptions.ts';
 import { serveHttp } from '../daemon/ops/http.ts';
 import { createLog } from '../daemon/ops/log.ts';
 import { StandIn } from './kube/standin/server.ts';
+import { findProgram, MISSING, prometheus } from './ops/prometheus.ts';
 import { authority, serverOf } from './rpc/tls/material.ts';
 
 interface Scene {
@@ -165,4 +166,42 @@ test('--metrics-cert is shown, and again when it changes; without it one that wa
   write('second.example');
   await until('second.example');
   t.pass();
+});
+
+test('a real Prometheus scrapes them by its token for the API server, and checks the certificate', async (t) => {
+  const program = findProgram('prometheus');
+  if (program === undefined) {
+    t.log(MISSING);
+    return t.pass();
+  }
+  const signer = authority();
+  const { cert, key } = serverOf(signer, ['agent.example']);
+  const { server, port, directory } = await scene(t, (made) => {
+    writeFileSync(join(made, 'crt'), cert);
+    writeFileSync(join(made, 'key'), key);
+    return [`--metrics-cert=${made}/crt`, `--metrics-key=${made}/key`];
+  });
+  server.store.tokens.set('good', { user: { username: 'prometheus' }, audiences: ['https://kubernetes.default.svc'] });
+  server.store.allows = ({ nonResourceAttributes: of }) => of?.path === '/metrics';
+  writeFileSync(join(directory, 'ca.crt'), signer.cert);
+  writeFileSync(join(directory, 'token'), 'good');
+  const job = (name: string, credentials: object) => ({
+    job_name: name,
+    scheme: 'https',
+    static_configs: [{ targets: [`127.0.0.1:${port}`] }],
+    tls_config: { ca_file: join(directory, 'ca.crt'), server_name: 'agent.example' },
+    ...credentials,
+  });
+  const { targets } = await prometheus(t, program, [
+    job('good', { authorization: { credentials_file: join(directory, 'token') } }),
+    job('forged', { authorization: { credentials: 'forged' } }),
+    job('nobody', {}),
+    job('stranger', { tls_config: { ca_file: join(directory, 'ca.crt'), server_name: 'other.example' } }),
+  ]);
+  const health = async () => new Map((await targets()).map(({ labels, health }) => [labels.job, health]));
+  let found = await health();
+  while (found.size < 4 || [...found.values()].includes('unknown')) found = await health();
+  // The certificate of files may have come after the first scrape.
+  while (found.get('good') !== 'up') found = await health();
+  t.deepEqual(Object.fromEntries(found), { good: 'up', forged: 'down', nobody: 'down', stranger: 'down' });
 });
