@@ -22,10 +22,10 @@ new=$(mktemp -d "$out/.new.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 # What differs from another package by its name alone needs no code of its own, only its description.
 coded=$(printf '%s\n' "$sources" | grep -v /v1alpha/)
-# The extension in --dependency: node resolves no bare path of a package without `exports` in an ES module.
+# --dependency: the runtime as longs.ts has set it.
 # --alt-comment carries the // comments over to the types. What is left out is what only reflection and JSON need.
 # shellcheck disable=SC2086
-"$node" "$tool/bin/pbjs" -t static-module -w esm --dts --alt-comment --force-number --dependency protobufjs/minimal.js \
+"$node" "$tool/bin/pbjs" -t static-module -w esm --dts --alt-comment --force-number --dependency ../longs.ts \
   --no-create --no-verify --no-convert --no-delimited --no-typeurl \
   -p proto -o "$new/berth.js" $coded
 # shellcheck disable=SC2086

@@ -8,7 +8,6 @@ import type {
   handleServerStreamingCall,
   handleUnaryCall,
 } from '@grpc/grpc-js';
-import './longs.ts';
 import { berth, grpc } from './generated/berth.js';
 
 export { berth, grpc };

@@ -1,5 +1,5 @@
 /** dist/ as it is shipped: made in a directory of its own, moved, and run where the repository cannot be seen. */
-import { type ExecFileException, execFile } from 'node:child_process';
+import { type ExecFileException, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -99,6 +99,34 @@ test('the bundled agent works in the kernel, and the bundled client lists what i
   agent.kill('SIGTERM');
   const [code] = await once(agent, 'exit');
   t.is(code, 0, log);
+});
+
+test('the bundled aggregator takes reports, and the bundled client asks it', async (t) => {
+  const doors = ['--listen=127.0.0.1:0', '--aggregator-metrics-address=127.0.0.1:0', '--ready-after=0s'];
+  const child = spawn(process.execPath, [join(dist, 'berth.mjs'), 'aggregator', ...doors], { cwd: '/', env: {} });
+  t.teardown(() => child.kill('SIGTERM'));
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      log += chunk;
+    });
+  }
+  await eventually(() => /"event":"listening","address":"[^"]+"/.test(log) || child.exitCode !== null);
+  const [, address = ''] = /"event":"listening","address":"([^"]+)"/.exec(log) ?? [];
+  const registry = new MappingRegistry();
+  registry.set('node-a', mapping('cart-0'), NOW);
+  const { heard } = agent(t, [address], { registry });
+  await eventually(() => heard.some((one) => /^connected|^lost/.test(one)));
+  t.false(
+    heard.some((one) => one.startsWith('lost')),
+    heard.join(),
+  );
+  const { stdout } = await berth(['wait', 'pod/cart-0', '-n', 'shop', '--aggregator', address]);
+  t.is(stdout, 'PORT_WEB=20000\nADDRESS_WEB=192.0.2.10:20000\n');
+  t.regex(
+    (await berth(['nodes', '--aggregator', address])).stdout,
+    /\nnode-a +live +\d+s +1 +default=99 +default=98\n/,
+  );
 });
 
 test('a program that has the package imports berth/client, with its types, and no package beside it is loaded', async (t) => {
