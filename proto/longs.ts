@@ -9,5 +9,5 @@ import protobuf from 'protobufjs/minimal.js';
 Object.assign(protobuf.util, { Long: null });
 protobuf.configure();
 
-// As the generated code asks for it.
+// biome-ignore lint/style/noDefaultExport: the generated code asks for it by that name
 export { protobuf as default };
