@@ -24,12 +24,19 @@ export interface ForwardingServer {
   readonly pods: Map<string, number>;
   /** Answers everything with 403 and this message. */
   refusal: string | undefined;
+  /** Answers what is to be forwarded with this status. */
+  forwardStatus: number | undefined;
 }
 
 export async function forwardingServer(t: ExecutionContext): Promise<ForwardingServer> {
   const server = createServer(serverOf(AUTHORITY));
   const sockets = new Set<Duplex>();
-  const made = { asked: [] as string[], pods: new Map<string, number>(), refusal: undefined as string | undefined };
+  const made = {
+    asked: [] as string[],
+    pods: new Map<string, number>(),
+    refusal: undefined as string | undefined,
+    forwardStatus: undefined as number | undefined,
+  };
   server.on('request', (request, response) => {
     const [, namespace] = /^\/api\/v1\/namespaces\/([^/]+)\/pods\?/.exec(request.url ?? '') ?? [];
     made.asked.push(`list ${namespace} as ${callerOf(request)}`);
@@ -51,7 +58,8 @@ export async function forwardingServer(t: ExecutionContext): Promise<ForwardingS
     const [, namespace, pod = '', port = ''] = FORWARD.exec(request.url ?? '') ?? [];
     made.asked.push(`forward ${namespace}/${pod}:${port} as ${callerOf(request)}`);
     const target = made.pods.get(pod);
-    if (target === undefined) socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n');
+    const status = made.forwardStatus ?? (target === undefined ? 404 : undefined);
+    if (target === undefined || status !== undefined) socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`);
     else forward(request, socket, Number(port), target);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -157,6 +157,12 @@ test('what is in the way is said: no pod, no right, no API server, no such conte
     t.regex(ended.err, message);
     t.is(ended.out, '');
   };
+  api.forwardStatus = 403;
+  await failing(
+    'nodes',
+    1,
+    /the user may not forward to pods: it needs the rights "get" and "create" of "pods\/portforward" in namespace "berth-system"\n$/,
+  );
   api.pods.clear();
   await failing(
     'nodes',

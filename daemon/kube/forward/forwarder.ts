@@ -8,6 +8,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { BerthError } from '../../core/errors.ts';
+import { quoted } from '../../core/text.ts';
 
 /** How a connection is carried; that of @kubernetes/client-node is one. */
 export interface Carrier {
@@ -74,7 +76,7 @@ export class Forwarder implements Disposable {
       const carried = await carrier.portForward(namespace, await choose(), [port], socket, errors, socket);
       followEnd(carried, socket);
     } catch (error) {
-      onError(error instanceof Error ? error : new Error(reasonOf(error)));
+      onError(error instanceof BerthError ? error : refusalOf(error, namespace));
       socket.destroy();
     }
   }
@@ -93,8 +95,21 @@ function followEnd(carried: unknown, socket: Socket): void {
   if (socket.destroyed) ending.close();
 }
 
-/** What a WebSocket reports is an event, and no Error. */
-function reasonOf(event: unknown): string {
+/** What a WebSocket reports is an event, and no Error; of an answer that is no WebSocket it tells the status alone. */
+function refusalOf(event: unknown, namespace: string): BerthError {
   const { message } = event as { readonly message?: unknown };
-  return typeof message === 'string' && message !== '' ? message : 'the connection was refused';
+  const reason = typeof message === 'string' && message !== '' ? message : 'the connection was refused';
+  const [, status] = /^Unexpected server response: (\d{3})$/.exec(reason) ?? [];
+  switch (status) {
+    case undefined:
+      return new BerthError('API_UNREACHABLE', reason);
+    case '403': {
+      const rights = `"get" and "create" of "pods/portforward" in namespace ${quoted(namespace)}`;
+      return new BerthError('API_REFUSED', `the user may not forward to pods: it needs the rights ${rights}`);
+    }
+    case '404':
+      return new BerthError('API_REFUSED', 'the pod is gone');
+    default:
+      return new BerthError('API_REFUSED', `the API server answers with the status ${status}`);
+  }
 }

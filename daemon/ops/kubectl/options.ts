@@ -96,7 +96,7 @@ export type PluginCommand =
 
 const ABOUT =
   'Asks an aggregator of the cluster through the API server, which forwards to its pod: nothing has to be exposed. The user needs the ' +
-  'right to list pods and to create pods/portforward where the aggregator runs. Ends as berth does.';
+  'rights to list pods, and to get and create pods/portforward, where the aggregator runs. Ends as berth does.';
 const PLACES = ['socket', 'config', 'namespace', 'insecureAggregator'];
 
 /** Throws CONFIG_INVALID. */
