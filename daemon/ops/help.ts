@@ -4,22 +4,28 @@ import { flagOf, type Option, type OptionTable, settingsOf, variableOf } from '.
 const WIDTH = 96;
 const COLUMN = 6;
 
-export function helpText(command: string, about: string, table: OptionTable): string {
+/** `program`: what stands before the command. */
+export function helpText(command: string, about: string, table: OptionTable, program = 'berth'): string {
   const options = Object.entries(table).map(([key, option]) => optionHelp(key, option));
-  const all = settingsOf(table).length === Object.keys(table).length;
-  const everyOption = all ? 'Every option' : 'Every option that has a variable above';
   return [
-    `Usage: berth ${command} [options]\n`,
+    `Usage: ${program} ${command} [options]\n`,
     `${wrap(about, 0)}\n`,
     'Options:\n',
     ...options,
     `  -h, --help\n${wrap('Prints this text.', COLUMN)}\n`,
-    wrap(
-      `${everyOption} can be set by its flag, its environment variable, or its key in the file given with --config (--node-name is nodeName there). The first of these that is set counts.`,
-      0,
-    ),
+    settingsHelp(table),
     '',
   ].join('\n');
+}
+
+/** Without `config` there is no file. */
+function settingsHelp(table: OptionTable): string {
+  const all = settingsOf(table).length === Object.keys(table).length;
+  const everyOption = all ? 'Every option' : 'Every option that has a variable above';
+  const told = table.config
+    ? `${everyOption} can be set by its flag, its environment variable, or its key in the file given with --config (--node-name is nodeName there). The first of these that is set counts.`
+    : `${everyOption} can be set by its flag or its environment variable. The flag counts first.`;
+  return wrap(told, 0);
 }
 
 function optionHelp(key: string, option: Option): string {

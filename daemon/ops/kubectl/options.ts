@@ -108,7 +108,7 @@ export function readPluginOptions(name: ClientName, sources: Sources): PluginCom
   const all = name === 'list' || name === 'watch' ? ALL_TABLE : {};
   const table: OptionTable = { ...places, ...all, ...Object.fromEntries(own), ...SERVER_TABLE };
   const read = readOptions(table, { ...sources, positionals: true });
-  if (read.kind === 'help') return { kind: 'help', text: helpText(`${name} (kubectl berth)`, ABOUT, table) };
+  if (read.kind === 'help') return { kind: 'help', text: helpText(name, ABOUT, table, 'kubectl berth') };
   const values = read.values as Values<typeof PLACE_TABLE & typeof ALL_TABLE & typeof SERVER_TABLE>;
   const { namespace, aggregatorNamespace, aggregatorPort, allNamespaces = false } = values;
   if (namespace !== undefined && allNamespaces)
