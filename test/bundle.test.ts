@@ -1,7 +1,18 @@
 /** dist/ as it is shipped: made in a directory of its own, moved, and run where the repository cannot be seen. */
 import { type ExecFileException, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -135,6 +146,9 @@ test('a program that has the package imports berth/client, with its types, and n
   mkdirSync(installed, { recursive: true });
   cpSync(join(root, 'package.json'), join(installed, 'package.json'));
   cpSync(dist, join(installed, 'dist'), { recursive: true });
+  const { bin, exports } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  for (const path of [...Object.values<string>(bin), ...Object.values<string>(exports['./client'])])
+    t.true(existsSync(join(installed, path)), path);
   writeFileSync(join(program, 'package.json'), '{ "type": "module" }');
   writeFileSync(join(program, 'main.ts'), PROGRAM);
   const { address } = await oneNode(t);
