@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Ends a process of the cluster and starts it again with the same arguments.
+# Ends a process of the cluster and starts it again with the same arguments. Those that others depend on do their work again when this
+# ends: a kubelet that finds no containerd at its start gives up, and nobody here starts it anew as systemd would.
 #   restart.sh NAME [SECONDS_DOWN]     etcd, kube-apiserver, kube-controller-manager, kube-scheduler, node-1.kubelet, …
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -14,4 +15,9 @@ fi
 if [ "$1" = kube-apiserver ]; then stop "$1" KILL; else stop "$1"; fi
 sleep "${2:-0}"
 start "$1" "${command[@]}"
-if [ "$1" = kube-apiserver ]; then wait_for 60 "kube-apiserver is ready" kc get --raw /readyz; fi
+case $1 in
+  kube-apiserver) wait_for 60 "kube-apiserver is ready" kc get --raw /readyz ;;
+  node-*.containerd) wait_for 20 "$1 answers" "$LAB/inside.sh" "${1%.containerd}" ctr version ;;
+  # Not before it has its container runtime.
+  node-*.kubelet) wait_for 60 "$1 is healthy" "$LAB/inside.sh" "${1%.kubelet}" curl -fsS http://127.0.0.1:10248/healthz ;;
+esac
