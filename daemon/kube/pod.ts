@@ -84,6 +84,8 @@ function sidecarsOf(spec: PodObject['spec']): PodObject['spec']['initContainers'
   return spec.initContainers.filter(({ restartPolicy }) => restartPolicy === 'Always');
 }
 
+type ContainerStatus = PodObject['status']['containerStatuses'][number];
+
 function portsOf(
   { name: container, ports }: PodObject['spec']['containers'][number],
   sidecar: boolean,
@@ -103,8 +105,17 @@ function portsOf(
 function hasEnded({ spec, status }: PodObject): boolean {
   if (status.containerStatuses.length === 0) return status.phase === 'Succeeded' || status.phase === 'Failed';
   const statuses = [...status.containerStatuses, ...status.initContainerStatuses];
-  const terminated = new Set(statuses.filter(({ state }) => state?.terminated).map(({ name }) => name));
+  const terminated = new Set(statuses.filter(hasTerminated).map(({ name }) => name));
   return [...spec.containers, ...sidecarsOf(spec)].every(({ name }) => terminated.has(name));
+}
+
+/**
+ * A running container that kubelet finds removed while its pod is being deleted is `waiting`, with this reason in its last state, for
+ * as long as the pod is there: up to a minute with kubelet 1.20 (`convertToAPIContainerStatuses`; its `getPhase` takes it for stopped).
+ */
+function hasTerminated({ state, lastState }: ContainerStatus): boolean {
+  if (state?.terminated) return true;
+  return Boolean(state?.waiting) && lastState?.terminated?.reason === 'ContainerStatusUnknown';
 }
 
 /** A UUID of version 8 (RFC 9562 section 5.8: the bits are free but for version and variant). */

@@ -75,7 +75,15 @@ const container = v.object(
 const containerStatus = v.object(
   {
     name: label,
-    state: v.nullish(v.object({ terminated: v.nullish(v.looseObject({}, 'a map')) }, 'a map')),
+    state: v.nullish(
+      v.object(
+        { terminated: v.nullish(v.looseObject({}, 'a map')), waiting: v.nullish(v.looseObject({}, 'a map')) },
+        'a map',
+      ),
+    ),
+    lastState: v.nullish(
+      v.object({ terminated: v.nullish(v.object({ reason: v.nullish(v.string('a string')) }, 'a map')) }, 'a map'),
+    ),
   },
   'a map',
 );

@@ -162,6 +162,27 @@ test('not while one container runs', ends, { ...all, containerStatuses: [termina
 test('not while a sidecar runs', ends, { ...all, initContainerStatuses: [running('side')] }, false);
 test('not while a status is missing', ends, { ...all, containerStatuses: [terminated('a')] }, false);
 test('not while a container waits', ends, { ...all, containerStatuses: [terminated('a'), { name: 'b' }] }, false);
+const crashed = { name: 'b', state: { waiting: {} }, lastState: { terminated: { exitCode: 1, reason: 'Error' } } };
+test(
+  'not while a container waits to be started again',
+  ends,
+  { ...all, containerStatuses: [terminated('a'), crashed] },
+  false,
+);
+const removed = {
+  name: 'b',
+  state: { waiting: { reason: 'ContainerCreating' } },
+  lastState: { terminated: { exitCode: 137, finishedAt: null, startedAt: null, reason: 'ContainerStatusUnknown' } },
+};
+const removedAll = { ...all, containerStatuses: [terminated('a'), removed] };
+test('when kubelet found a container removed, which it says by its last state', ends, removedAll, true);
+const runsAgain = { ...removed, state: { running: {} } };
+test(
+  'not while a container runs that had been removed',
+  ends,
+  { ...all, containerStatuses: [terminated('a'), runsAgain] },
+  false,
+);
 test('without statuses by the phase', ends, { phase: 'Failed' }, true);
 test('without statuses not while Running', ends, { phase: 'Running' }, false);
 
