@@ -29,7 +29,7 @@ export async function get(...args: readonly string[]): Promise<Thing> {
   return JSON.parse(await kubectl('get', ...args, '-o', 'json'));
 }
 
-/** Asks every 200 ms until there is an answer other than undefined or false. Rejects with the last error or answer. */
+/** Asks every 200 ms until there is an answer other than undefined or false. Rejects with the last error, if it was one. */
 export async function until<T>(what: string, seconds: number, ask: () => Promise<T | undefined | false>): Promise<T> {
   const end = performance.now() + seconds * 1000;
   let last: unknown;
@@ -41,7 +41,10 @@ export async function until<T>(what: string, seconds: number, ask: () => Promise
     } catch (error) {
       last = error;
     }
-    if (performance.now() > end) throw new Error(`after ${seconds} s still not: ${what}`, { cause: last });
+    if (performance.now() > end) {
+      const why = last instanceof Error ? `: ${last.message}` : '';
+      throw new Error(`after ${seconds} s still not: ${what}${why}`, { cause: last });
+    }
     await delay(200);
   }
 }

@@ -82,9 +82,9 @@ story('with these privileges it maps a pod, holds the number, and protects the p
   const agent = (await agentOn(NODE)).metadata.name;
   const ports = await until('both ports are listed', 30, async () => {
     const { mappings } = JSON.parse(await kubectl('exec', '-n', NAMESPACE, agent, '--', 'berth', 'list', '-o', 'json'));
-    return mappings.length === 2
-      ? new Map<string, number>(mappings.map((m: Listed) => [m.name, m.hostPort]))
-      : undefined;
+    // Pods of earlier files may be on their way out.
+    const own: readonly Listed[] = mappings.filter((mapping: Listed) => mapping.namespace === namespace.name);
+    return own.length === 2 && new Map(own.map(({ name, hostPort }) => [name, hostPort]));
   });
   const [web = 0, play = 0] = [ports.get('web'), ports.get('play')];
   t.is(await fetchOutside(addressOf(NODE), web), `pod=${POD} peer=${CLIENT}`);
@@ -117,6 +117,7 @@ function clientMinor(): number {
 }
 
 interface Listed {
+  readonly namespace: string;
   readonly name: string;
   readonly hostPort: number;
 }
