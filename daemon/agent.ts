@@ -12,6 +12,7 @@ import { NetlinkTransport } from './datapath/netlinktransport.ts';
 import { NodeNetwork } from './datapath/network.ts';
 import { Nft } from './datapath/nft.ts';
 import { Table } from './datapath/table.ts';
+import { logGrpc } from './grpclog.ts';
 import { giveBackMemorySoon } from './native/memory.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
@@ -49,6 +50,7 @@ export async function runAgent(
   wrap: WrapWorld = (world) => world,
 ): Promise<void> {
   const log = createLog({ level: options.logLevel, format: options.logFormat, node: options.nodeName });
+  logGrpc(log);
   const health = new Health(systemClock, options.fullPassIntervalMs);
   const reserver = new SocketReserver({ limit: options.maxSockets });
   const registry = new MappingRegistry();

@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { status } from '@grpc/grpc-js';
 import { ClusterRegistry } from './core/cluster.ts';
 import { printable } from './core/text.ts';
+import { logGrpc } from './grpclog.ts';
 import type { MetricsDoor } from './metricsdoor.ts';
 import { AggregatorMetrics, type ClusterSnapshot } from './ops/aggregatormetrics.ts';
 import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
@@ -27,6 +28,7 @@ const METRICS_CONNECTIONS = 1_024;
 /** Runs until the signal aborts and everything is closed. Rejects with what keeps it from working at all. */
 export async function runAggregator(options: AggregatorOptions, signal: AbortSignal): Promise<void> {
   const log = createLog({ level: options.logLevel, format: options.logFormat, node: hostname() });
+  logGrpc(log);
   const cluster = new ClusterRegistry();
   let served: ServedCluster | undefined;
   const metrics = new AggregatorMetrics(VERSION, () => snapshot(cluster, served));

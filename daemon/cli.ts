@@ -62,7 +62,7 @@ async function doctor(argv: readonly string[], signal: AbortSignal): Promise<num
   const { readDoctorOptions } = await import('./ops/doctor/options.ts');
   const command = readDoctorOptions(await sourcesOf(argv), hostname());
   if (command.kind === 'help') return print(command.text);
-  const { runDoctor } = await import('./doctor.ts');
+  const { runDoctor } = await asking(() => import('./doctor.ts'));
   return runDoctor(command.options, { stdout: process.stdout, stderr: process.stderr, signal });
 }
 
@@ -105,10 +105,15 @@ async function client(name: ClientName, argv: readonly string[], signal: AbortSi
   return commands[name](command.positionals, command.options, around);
 }
 
-/** grpc-js gives TLS an address as the name of the server, of which Node warns; the certificate is checked for the address. */
-function asking<T>(load: () => Promise<T>): Promise<T> {
+/**
+ * Loads what asks over gRPC. grpc-js gives TLS an address as the name of the server, of which Node warns; the certificate is checked
+ * for the address.
+ */
+async function asking<T>(load: () => Promise<T>): Promise<T> {
   process.noDeprecation = true;
-  return load();
+  const loaded = await load();
+  (await import('./grpclog.ts')).printGrpc(process.stderr);
+  return loaded;
 }
 
 /** What kubectl-berth runs. */

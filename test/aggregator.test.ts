@@ -1,102 +1,22 @@
 /** `berth aggregator` as a process, with an API server beside it: what it opens, who gets in, and what it never says. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { request } from 'node:https';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { MappingRegistry } from '../daemon/core/registry.ts';
 import { grpcConnector } from '../daemon/rpc/reportconnector.ts';
 import { targetNameOptions, tlsCredentials } from '../daemon/rpc/tls/channel.ts';
 import { MappingService } from '../proto/service.ts';
+import { NAME, running } from './aggregatorprocess.ts';
 import { only, resourcesOf, rightFor, rightsOf } from './deploy/manifests.ts';
-import { StandIn } from './kube/standin/server.ts';
 import { agent, eventually } from './rpc/clusterfixture.ts';
 import { mapping, NOW } from './rpc/fixture.ts';
 import { outcome } from './rpc/tls/secured.ts';
 
-const CLI = join(import.meta.dirname, '../daemon/cli.ts');
-const NAME = 'berth-aggregator-ca';
 const SECRET = `secrets/berth-system/${NAME}`;
 
-interface Running {
-  readonly pid: number;
-  readonly lines: string[];
-  /** Of the doors in their order, as its log says. */
-  readonly addresses: readonly string[];
-  /** The port of its metrics. */
-  readonly metrics: number;
-  readonly server: StandIn;
-  logged(event: string): Record<string, unknown> | undefined;
-  stop(): Promise<void>;
-}
-
-async function running(t: ExecutionContext, ...flags: readonly string[]): Promise<Running> {
-  const server = await StandIn.start();
-  server.store.putData('Secret', 'berth-system', NAME);
-  server.store.putData('ConfigMap', 'berth-system', NAME);
-  const directory = mkdtempSync(join(tmpdir(), 'berth-aggregator-'));
-  const kubeconfig = join(directory, 'config');
-  const named = (name: string, key: string, value: object) => [{ name, [key]: value }];
-  writeFileSync(
-    kubeconfig,
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'x',
-      clusters: named('x', 'cluster', { server: server.url, 'insecure-skip-tls-verify': true }),
-      users: named('x', 'user', { token: 'canary-of-the-aggregator' }),
-      contexts: named('x', 'context', { cluster: 'x', user: 'x' }),
-    }),
-  );
-  const own = [
-    '--listen=127.0.0.1:0',
-    '--aggregator-metrics-address=127.0.0.1:0',
-    '--log-level=debug',
-    '--ready-after=0s',
-  ];
-  const child: ChildProcess = spawn(
-    process.execPath,
-    [CLI, 'aggregator', ...own, `--kubeconfig=${kubeconfig}`, ...flags],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env.PATH },
-    },
-  );
-  const exited = once(child, 'exit');
-  const lines: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) {
-    let rest = '';
-    stream?.setEncoding('utf8').on('data', (chunk: string) => {
-      const parts = (rest + chunk).split('\n');
-      rest = parts.pop() ?? '';
-      lines.push(...parts);
-    });
-  }
-  const logged = (event: string) => {
-    const found = lines.find((line) => line.includes(`"event":"${event}"`));
-    return found === undefined ? undefined : (JSON.parse(found) as Record<string, unknown>);
-  };
-  const stop = async () => {
-    child.kill('SIGTERM');
-    await exited;
-  };
-  t.teardown(async () => {
-    await stop();
-    await server[Symbol.asyncDispose]();
-    rmSync(directory, { recursive: true, force: true });
-  });
-  await eventually(() => logged('listening') !== undefined || child.exitCode !== null);
-  if (child.exitCode !== null) throw new Error(lines.join('\n'));
-  const addresses = String(logged('listening')?.address).split(', ');
-  const metrics = Number(String(logged('listening')?.metrics).split(':').at(-1));
-  return { pid: child.pid as number, lines, addresses, metrics, server, logged, stop };
-}
-
 /** The listening sockets of a process, as `127.0.0.1`, `0.0.0.0` or `::`, from the kernel's own tables. */
-function listeningAt(pid: number): string[] {
+function listeningAt(pid: number | undefined): string[] {
   const inodes = new Set(
     readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
       try {
@@ -127,8 +47,8 @@ const LOOPBACK = 'tcp 0100007F';
 const ANYWHERE = 'tcp 00000000';
 
 test.serial('V13: by default an aggregator listens on loopback alone: gRPC and metrics', async (t) => {
-  const { pid, server } = await running(t);
-  t.deepEqual(listeningAt(pid), [LOOPBACK, LOOPBACK]);
+  const { child, server } = await running(t);
+  t.deepEqual(listeningAt(child.pid), [LOOPBACK, LOOPBACK]);
   // On which nodes agents run, and nothing else.
   await eventually(() => server.asked.length > 0);
   t.true(server.asked.every(({ method, path }) => method === 'GET' && path === '/api/v1/namespaces/berth-system/pods'));
@@ -177,8 +97,8 @@ test.serial(
 test.serial(
   'V13, V18: metrics beyond loopback are guarded: TLS, and a token whose owner may get the path',
   async (t) => {
-    const { pid, server, metrics, lines, stop } = await running(t, '--aggregator-metrics-address=0.0.0.0:0');
-    t.deepEqual(listeningAt(pid), [ANYWHERE, LOOPBACK]);
+    const { child, server, metrics, lines, stop } = await running(t, '--aggregator-metrics-address=0.0.0.0:0');
+    t.deepEqual(listeningAt(child.pid), [ANYWHERE, LOOPBACK]);
     const bundle = () => server.store.data.get(`configmaps/berth-system/${NAME}`)?.data?.['ca.crt'];
     await eventually(() => bundle() !== undefined);
     const { tokens } = server.store;
@@ -227,8 +147,8 @@ test.serial('--insecure-metrics serves them to everybody, and says so', async (t
 });
 
 test.serial('V13: --secure-listen opens one port more, and nothing else', async (t) => {
-  const { pid } = await running(t, '--secure-listen=0.0.0.0:0');
-  t.deepEqual(listeningAt(pid), [ANYWHERE, LOOPBACK, LOOPBACK]);
+  const { child } = await running(t, '--secure-listen=0.0.0.0:0');
+  t.deepEqual(listeningAt(child.pid), [ANYWHERE, LOOPBACK, LOOPBACK]);
 });
 
 test.serial(

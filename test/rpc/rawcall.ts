@@ -1,0 +1,37 @@
+/** A call as bytes and headers, whatever they are, that no client of gRPC would send. */
+import { type ClientHttp2Session, connect } from 'node:http2';
+
+/** The gRPC status of the answer, as text; `reset` and the code of HTTP/2 where there is none. */
+export async function rawCall(
+  address: string,
+  path: string,
+  body: Buffer,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const session = connect(`http://${address}`);
+  session.on('error', () => {});
+  try {
+    return await rawCallOn(session, path, body, headers);
+  } finally {
+    session.destroy();
+  }
+}
+
+export function rawCallOn(
+  session: ClientHttp2Session,
+  path: string,
+  body: Buffer,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const grpc = { 'content-type': 'application/grpc', te: 'trailers' };
+  const stream = session.request({ ':method': 'POST', ':path': path, ...grpc, ...headers });
+  const note = (received: Readonly<Record<string, unknown>>) => {
+    if (received['grpc-status'] !== undefined) resolve(String(received['grpc-status']));
+  };
+  stream.on('response', note).on('trailers', note).resume();
+  stream.on('error', () => {});
+  stream.on('close', () => resolve(`reset ${stream.rstCode}`));
+  stream.end(body);
+  return promise;
+}
