@@ -21,11 +21,12 @@ import type { Authenticator } from './caller.ts';
 import type { ReportObserver } from './conversation.ts';
 import { toTimestamp } from './convert.ts';
 import { ChangeFeed } from './feed.ts';
-import { type GrpcListenerOptions, listenGrpc } from './grpclistener.ts';
+import { type GrpcListenerOptions, type GrpcListening, listenGrpc } from './grpclistener.ts';
 import { Guard } from './guard.ts';
 import { HealthAnswers } from './health.ts';
 import { MappingAnswers, type Subject } from './mappingservice.ts';
 import { NodeAnswers } from './nodeservice.ts';
+import { OUTBOX_LIMITS, Outbox, type OutboxLimits } from './outbox.ts';
 import { ReflectionAnswers, servicesOf } from './reflection.ts';
 import { isIPType } from './reportmessage.ts';
 import { ReportAnswers } from './reportservice.ts';
@@ -57,6 +58,7 @@ export interface ServeClusterOptions {
   readonly signal: AbortSignal;
   /** How long calls may take to end once the signal aborts, in ms. */
   readonly graceMs: number;
+  readonly limits?: Partial<ServerLimits>;
 }
 
 export interface ServedCluster {
@@ -69,10 +71,21 @@ export interface ServedCluster {
   readonly closed: Promise<void>;
 }
 
+export interface ServerLimits {
+  readonly connections: number;
+  /** Of agents. */
+  readonly streams: number;
+  readonly watchers: number;
+  readonly outbox: OutboxLimits;
+}
+
 /** Agents hold one connection each, and clients some. */
-const MAX_CONNECTIONS = 25_000;
-const MAX_STREAMS = 20_000;
-const MAX_WATCHERS = 1_000;
+const SERVER_LIMITS: ServerLimits = {
+  connections: 25_000,
+  streams: 20_000,
+  watchers: 1_000,
+  outbox: OUTBOX_LIMITS,
+};
 /** Watchers of the cluster hear of changes so often at most. */
 const BATCH_MS = 50;
 const LIMITS = {
@@ -91,6 +104,7 @@ const LIMITS = {
 /** Resolves once agents and clients can connect. Rejects with CONFIG_INVALID. */
 export async function serveCluster(options: ServeClusterOptions): Promise<ServedCluster> {
   const { cluster, clock, random, report, observer, signal, graceMs } = options;
+  const limits = { ...SERVER_LIMITS, ...options.limits };
   const instance = randomUUID();
   const age = streamAge(clock, random);
   const feed = new ChangeFeed(cluster.mappings, clock, BATCH_MS);
@@ -107,10 +121,10 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
     instance,
     unready: () => (upkeep.ready ? undefined : 'this aggregator has just started and does not know every node yet'),
     report,
-    maxWatchers: MAX_WATCHERS,
+    maxWatchers: limits.watchers,
     age,
   });
-  const reports = new ReportAnswers({ cluster, instance, clock, observer, maxStreams: MAX_STREAMS, age, report });
+  const reports = new ReportAnswers({ cluster, instance, clock, observer, maxStreams: limits.streams, age, report });
   const nodes = new NodeAnswers({ cluster, freshness, report });
   const definitions = [
     MappingService,
@@ -133,13 +147,20 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
     health.stop();
     feed[Symbol.dispose]();
   };
-  const opened: { address: Door['address']; closed: Promise<void> }[] = [];
+  const opened: (GrpcListening & { readonly address: Door['address'] })[] = [];
+  const outbox = new Outbox({
+    limits: limits.outbox,
+    clock,
+    disconnect: (peer) => {
+      for (const door of opened) door.disconnect(peer);
+    },
+  });
   // One that cannot be opened closes those before it.
   const failed = new AbortController();
   const ends = AbortSignal.any([signal, failed.signal]);
   try {
     for (const { address, authenticator, createListener } of options.doors) {
-      const guard = new Guard(authenticator, report);
+      const guard = new Guard(authenticator, outbox, report);
       const services = [
         guard.guarded(EncodedMappingService, mappings.handlers, MappingService),
         guard.guarded(NodeService, nodes.handlers),
@@ -148,7 +169,15 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
         guard.guarded(ReflectionService, reflection.handlers),
         guard.guarded(OldReflectionService, reflection.handlers),
       ];
-      const door = { services, limits: LIMITS, maxConnections: MAX_CONNECTIONS, onStop, report, signal: ends, graceMs };
+      const door = {
+        services,
+        limits: LIMITS,
+        maxConnections: limits.connections,
+        onStop,
+        report,
+        signal: ends,
+        graceMs,
+      };
       opened.push(await openDoor({ ...door, ...(createListener && { createListener }) }, address));
     }
   } catch (error) {
@@ -173,7 +202,7 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
 
 async function openDoor(options: Omit<GrpcListenerOptions, 'listen'>, address: Door['address']) {
   let listener: Listener | undefined;
-  const { closed } = await listenGrpc({
+  const listening = await listenGrpc({
     ...options,
     listen: async (made) => {
       listener = made;
@@ -182,7 +211,7 @@ async function openDoor(options: Omit<GrpcListenerOptions, 'listen'>, address: D
     },
   });
   const { address: host, port } = (listener?.address() as AddressInfo | null) ?? { address: address.host, port: 0 };
-  return { address: { host, port }, closed };
+  return { ...listening, address: { host, port } };
 }
 
 async function listen(listener: Listener, { host, port }: Door['address']): Promise<void> {

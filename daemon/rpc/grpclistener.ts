@@ -28,8 +28,15 @@ export interface GrpcListenerOptions {
   readonly graceMs: number;
 }
 
-/** Resolves once clients can connect, to a promise that resolves once every connection is closed. */
-export async function listenGrpc(options: GrpcListenerOptions): Promise<{ readonly closed: Promise<void> }> {
+export interface GrpcListening {
+  /** Resolves once every connection is closed. */
+  readonly closed: Promise<void>;
+  /** Cuts the connection of the peer, as `getPeer` of its calls names it. */
+  disconnect(peer: string): void;
+}
+
+/** Resolves once clients can connect. */
+export async function listenGrpc(options: GrpcListenerOptions): Promise<GrpcListening> {
   const { services, limits, report, signal, graceMs } = options;
   const grpc = new Server(limits);
   for (const [definition, handlers] of services) {
@@ -72,5 +79,10 @@ export async function listenGrpc(options: GrpcListenerOptions): Promise<{ readon
   };
   if (signal.aborted) stop();
   else signal.addEventListener('abort', stop, { once: true });
-  return { closed };
+  const disconnect = (peer: string) => {
+    for (const connection of connections) {
+      if (`${connection.remoteAddress}:${connection.remotePort}` === peer) connection.destroy();
+    }
+  };
+  return { closed, disconnect };
 }

@@ -1,11 +1,14 @@
 import { type ServiceError, status } from '@grpc/grpc-js';
 import test from 'ava';
+import { systemClock } from '../../daemon/ops/clock.ts';
 import type { Caller } from '../../daemon/rpc/caller.ts';
 import { Guard } from '../../daemon/rpc/guard.ts';
+import { OUTBOX_LIMITS, Outbox } from '../../daemon/rpc/outbox.ts';
 import { Refusal } from '../../daemon/rpc/refusal.ts';
 import { HealthService, MappingService, NodeService } from '../../proto/service.ts';
 import { aggregator, ask, clientOf, eventually, rawReport } from './clusterfixture.ts';
 
+const outbox = new Outbox({ limits: OUTBOX_LIMITS, clock: systemClock, disconnect: () => {} });
 const HELLO = { hello: { node: 'node-a', bootId: 'b', epoch: 1, version: '1' } };
 
 async function serverFor(t: Parameters<typeof aggregator>[0], caller: Caller) {
@@ -82,7 +85,9 @@ test('who is not known gets no further, but health may be asked by anybody', asy
 });
 
 test('V16: a method that no rule names is denied to everybody', async (t) => {
-  const guard = new Guard({ authenticate: async () => ({ kind: 'loopback' }) }, (error) => t.fail(error.message));
+  const guard = new Guard({ authenticate: async () => ({ kind: 'loopback' }) }, outbox, (error) =>
+    t.fail(error.message),
+  );
   const definition = { added: { path: '/berth.v1.MappingService/Get', requestStream: false, responseStream: false } };
   const [, handlers] = guard.guarded(definition, { added: () => t.fail('it was called') });
   const { added } = handlers as { added: (call: object, reply: (error: Refusal) => void) => void };
@@ -92,7 +97,9 @@ test('V16: a method that no rule names is denied to everybody', async (t) => {
 
 test('a failing authenticator is a defect, and lets nobody in', async (t) => {
   const defects: Error[] = [];
-  const guard = new Guard({ authenticate: () => Promise.reject(new Error('broken')) }, (error) => defects.push(error));
+  const guard = new Guard({ authenticate: () => Promise.reject(new Error('broken')) }, outbox, (error) =>
+    defects.push(error),
+  );
   const [, handlers] = guard.guarded({ get: MappingService.get }, { get: () => t.fail('it was called') });
   const { get } = handlers as { get: (call: object, reply: (error: Refusal) => void) => void };
   const refusal = await new Promise<Refusal>((resolve) => get({ request: {} }, resolve));

@@ -4,8 +4,9 @@ import type { ExecutionContext } from 'ava';
 import { type ClusterLimits, ClusterRegistry } from '../../daemon/core/cluster.ts';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { systemClock } from '../../daemon/ops/clock.ts';
+import type { Clock } from '../../daemon/reconcile/ports.ts';
 import { type Authenticator, trusting } from '../../daemon/rpc/caller.ts';
-import { type Door, type ServedCluster, serveCluster } from '../../daemon/rpc/clusterserver.ts';
+import { type Door, type ServedCluster, type ServerLimits, serveCluster } from '../../daemon/rpc/clusterserver.ts';
 import { grpcConnector } from '../../daemon/rpc/reportconnector.ts';
 import { Reporter } from '../../daemon/rpc/reporter.ts';
 import type { ReportConnector } from '../../daemon/rpc/reportlink.ts';
@@ -23,6 +24,8 @@ export interface Aggregator {
 
 export interface AggregatorOptions {
   readonly limits?: Partial<ClusterLimits>;
+  readonly server?: Partial<ServerLimits>;
+  readonly clock?: Clock;
   readonly readyMs?: number;
   readonly port?: number;
   readonly authenticator?: Authenticator;
@@ -45,7 +48,7 @@ export async function aggregator(t: ExecutionContext, options: AggregatorOptions
         ...(options.createListener && { createListener: options.createListener }),
       },
     ],
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     random: options.random ?? Math.random,
     observer: {
       opened: ({ node }) => heard.push(`opened ${node}`),
@@ -58,6 +61,7 @@ export async function aggregator(t: ExecutionContext, options: AggregatorOptions
     readyMs: options.readyMs ?? 0,
     signal: abort.signal,
     graceMs: 500,
+    ...(options.server && { limits: options.server }),
   });
   const stop = async () => {
     abort.abort();

@@ -11,17 +11,23 @@ export async function rawCall(
   const session = connect(`http://${address}`);
   session.on('error', () => {});
   try {
-    return await rawCallOn(session, path, body, headers);
+    return await rawCallOn(session, path, body, { headers });
   } finally {
     session.destroy();
   }
+}
+
+export interface RawOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Reads no message; only a call that ends without one has a status then. */
+  readonly unread?: boolean;
 }
 
 export function rawCallOn(
   session: ClientHttp2Session,
   path: string,
   body: Buffer,
-  headers: Readonly<Record<string, string>> = {},
+  { headers = {}, unread = false }: RawOptions = {},
 ): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const grpc = { 'content-type': 'application/grpc', te: 'trailers' };
@@ -29,9 +35,18 @@ export function rawCallOn(
   const note = (received: Readonly<Record<string, unknown>>) => {
     if (received['grpc-status'] !== undefined) resolve(String(received['grpc-status']));
   };
-  stream.on('response', note).on('trailers', note).resume();
+  stream.on('response', note).on('trailers', note);
+  if (!unread) stream.resume();
   stream.on('error', () => {});
   stream.on('close', () => resolve(`reset ${stream.rstCode}`));
   stream.end(body);
   return promise;
+}
+
+/** A message as gRPC has it on the wire. */
+export function framed(message: Uint8Array, compressed = 0, length = message.length): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt8(compressed, 0);
+  head.writeUInt32BE(length, 1);
+  return Buffer.concat([head, message]);
 }
