@@ -66,26 +66,30 @@ async function cluster(t: ExecutionContext, count = 1) {
   return { api, ...served, kubectl: kubectl(t, api.url) };
 }
 
-test('it lists the pods of the namespace of the context, through the API server, as the user of the context', async (t) => {
-  const { api, node, kubectl } = await cluster(t);
-  const bank = { namespace: 'bank', name: 'vault', uid: 'u' };
-  await node('node-a', mapping('cart-0'), mapping('vault', { pod: bank, hostPort: 20_001 }));
-  const { code, out, err } = await kubectl.run('list');
-  t.deepEqual([code, err], [0, '']);
-  t.regex(out, /^NAMESPACE .*\nshop +cart-0 .* 192\.0\.2\.10:20000 .*\n$/);
-  t.deepEqual(api.asked, ['list berth-system as Bearer of-ann', 'forward berth-system/agg-0:9465 as Bearer of-ann']);
-  t.regex((await kubectl.run('list -A')).out, /vault/);
-  t.regex((await kubectl.run('list -n bank')).out, /^NAMESPACE .*\nbank +vault .*\n$/);
-});
+// One at a time: each starts a program that loads the client of the API server, a second's work, and it waits 5 s for a connection.
+test.serial(
+  'it lists the pods of the namespace of the context, through the API server, as the user of the context',
+  async (t) => {
+    const { api, node, kubectl } = await cluster(t);
+    const bank = { namespace: 'bank', name: 'vault', uid: 'u' };
+    await node('node-a', mapping('cart-0'), mapping('vault', { pod: bank, hostPort: 20_001 }));
+    const { code, out, err } = await kubectl.run('list');
+    t.deepEqual([code, err], [0, '']);
+    t.regex(out, /^NAMESPACE .*\nshop +cart-0 .* 192\.0\.2\.10:20000 .*\n$/);
+    t.deepEqual(api.asked, ['list berth-system as Bearer of-ann', 'forward berth-system/agg-0:9465 as Bearer of-ann']);
+    t.regex((await kubectl.run('list -A')).out, /vault/);
+    t.regex((await kubectl.run('list -n bank')).out, /^NAMESPACE .*\nbank +vault .*\n$/);
+  },
+);
 
-test('more than one WebSocket message can carry: 5,000 mappings come through', async (t) => {
+test.serial('more than one WebSocket message can carry: 5,000 mappings come through', async (t) => {
   const { node, kubectl } = await cluster(t);
   const many = Array.from({ length: 5_000 }, (_, index) => mapping(`p-${index}`, { hostPort: 20_000 + index }));
   await node('node-a', ...many);
   t.is(JSON.parse((await kubectl.run('list -o json')).out).mappings.length, 5_000);
 });
 
-test('get takes the namespace of the context, or the one that is written; nodes needs none', async (t) => {
+test.serial('get takes the namespace of the context, or the one that is written; nodes needs none', async (t) => {
   const { node, kubectl } = await cluster(t);
   await node('node-a', mapping('cart-0'));
   t.regex((await kubectl.run('get cart-0 web')).out, /cart-0/);
@@ -105,7 +109,7 @@ const FLAGS: readonly (readonly [string, string])[] = [
   ['--kubeconfig $CONFIG --context good', 'Bearer of-ann'],
 ];
 for (const [flags, caller] of FLAGS) {
-  test(`kubectl berth nodes ${flags} asks the API server as ${caller}`, async (t) => {
+  test.serial(`kubectl berth nodes ${flags} asks the API server as ${caller}`, async (t) => {
     const { api, kubectl } = await cluster(t);
     const { code, err } = await kubectl.run(`nodes ${flags.replace('$URL', api.url)}`);
     t.deepEqual([code, err], [0, 'berth: no node is known\n']);
@@ -113,13 +117,13 @@ for (const [flags, caller] of FLAGS) {
   });
 }
 
-test('where the aggregator is, is said by flags', async (t) => {
+test.serial('where the aggregator is, is said by flags', async (t) => {
   const { api, kubectl } = await cluster(t);
   await kubectl.run('nodes --aggregator-namespace ports --aggregator-port 7000');
   t.is(api.asked.at(-1), 'forward ports/agg-0:7000 as Bearer of-ann');
 });
 
-test('a pod that does not answer is passed over', async (t) => {
+test.serial('a pod that does not answer is passed over', async (t) => {
   const { api, addresses, kubectl } = await cluster(t);
   api.pods.clear();
   api.pods.set('agg-0', Number((await deadAddress()).split(':')[1]));
@@ -128,7 +132,7 @@ test('a pod that does not answer is passed over', async (t) => {
   t.deepEqual([code, err], [0, 'berth: no node is known\n']);
 });
 
-test('a watch goes on through another pod when its own ends', async (t) => {
+test.serial('a watch goes on through another pod when its own ends', async (t) => {
   const { api, each, node, kubectl } = await cluster(t, 2);
   const { registry } = await node('node-a', mapping('cart-0'));
   const child = kubectl.start('watch -o json');
@@ -149,7 +153,7 @@ test('a watch goes on through another pod when its own ends', async (t) => {
   t.is(seen.split('"cart-0"').length, 2, 'it is told once');
 });
 
-test('what is in the way is said: no pod, no right, no API server, no such context', async (t) => {
+test.serial('what is in the way is said: no pod, no right, no API server, no such context', async (t) => {
   const { api, kubectl } = await cluster(t);
   const failing = async (line: string, code: number, message: RegExp) => {
     const ended = await kubectl.run(line);
@@ -183,7 +187,7 @@ test('what is in the way is said: no pod, no right, no API server, no such conte
   await failing('lst', 2, /^kubectl berth: there is no command "lst"/);
 });
 
-test('help tells the commands, and the flags of kubectl', async (t) => {
+test.serial('help tells the commands, and the flags of kubectl', async (t) => {
   const { kubectl } = await cluster(t);
   t.regex((await kubectl.run('--help')).out, /usage: kubectl berth COMMAND/);
   const { out } = await kubectl.run('list --help');
