@@ -46,7 +46,11 @@ const MAX_WATCHERS = 64;
 /** A node has few changes, and few who watch: each change is told in the turn that it is made. */
 const AT_ONCE: Pick<Clock, 'monotonic' | 'after'> = {
   monotonic: () => 0,
-  after: (_ms, callback) => {
+  after: (ms, callback) => {
+    if (ms > 0) {
+      const timer = setTimeout(callback, ms);
+      return () => clearTimeout(timer);
+    }
     const handle = setImmediate(callback);
     return () => clearImmediate(handle);
   },

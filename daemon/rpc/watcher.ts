@@ -1,11 +1,12 @@
 /**
- * One Watch call: the present state, then what changes, at the pace of its client. It holds no queue: it remembers a revision and
- * asks the registry what changed since, so that a slow client costs one message and gets the latest state of what
- * changed several times. A client slower than the registry's history is cut.
+ * One Watch call: the present state, then what changes, at the pace of its client. It holds no queue: it remembers how far it came
+ * and asks the registry for what follows, so that a slow client costs one message and gets the latest state of what
+ * changed several times. A client slower than the registry's history is cut, and so is one that reads nothing.
  */
 import { status } from '@grpc/grpc-js';
 import { type berth, MappingService } from '../../proto/service.ts';
 import type { LiveMapping, MappingFilter } from '../core/livemapping.ts';
+import type { Change } from '../core/registry.ts';
 import type { ChangeFeed } from './feed.ts';
 import { Refusal } from './refusal.ts';
 import { outdated } from './request.ts';
@@ -33,8 +34,19 @@ export interface WatchFormat {
   readonly freshness: berth.v1.Freshness.$Properties;
 }
 
-/** Clients refuse messages above 4 MiB unless told otherwise. */
-const MAX_BYTES = 256 * 1024;
+/** Of one message: what each watcher may make the connection hold. */
+const MAX_BYTES = 128 * 1024;
+const PAGE = 1_000;
+/** How long a client may take nothing of what it was sent. */
+const STALLED_MS = 30_000;
+
+/** A part of the present state: the keys up to this one, as they were at the revision. */
+interface StatePage {
+  readonly last: string | undefined;
+  readonly revision: number;
+}
+
+const encode = MappingService.watch.responseSerialize;
 
 export class Watcher {
   readonly #call: WatchCall;
@@ -61,16 +73,7 @@ export class Watcher {
    * (any more), RESOURCE_EXHAUSTED when the client was too slow.
    */
   async run(resumeAt: number | undefined): Promise<void> {
-    const { registry } = this.#feed;
-    let { revision } = registry;
-    if (resumeAt === undefined) {
-      const state = registry.all(this.#filter).map((live): Step => ({ kind: 'set', live }));
-      await this.#send(answersOf(state, undefined, revision, true, this.#format()));
-    } else {
-      const missed = registry.changesSince(resumeAt);
-      if (missed === undefined) throw outdated();
-      await this.#send(answersOf(stepsOf(missed, this.#filter), resumeAt, revision, true, this.#format()));
-    }
+    let revision = resumeAt === undefined ? await this.#state() : await this.#resume(resumeAt);
     while (!this.#ended) {
       const before = revision;
       const { revision: after } = this.#feed;
@@ -91,15 +94,59 @@ export class Watcher {
     this.#release();
   }
 
-  /** Nothing when nothing of it matches. */
-  #batch(before: number, after: number): readonly Buffer[] {
+  /**
+   * Page by page: what is not sent yet is held by the registry alone, as it is then. What changed in a page after it was made
+   * follows the last one. Returns the revision that the client has come to.
+   */
+  async #state(): Promise<number> {
     const { registry } = this.#feed;
-    const changes = registry.changesSince(before);
-    if (changes === undefined) {
-      throw new Refusal(status.RESOURCE_EXHAUSTED, 'the client reads too slowly: changes were lost');
+    const began = registry.revision;
+    const pages: StatePage[] = [];
+    for (let after = ''; !this.#ended; ) {
+      const format = this.#format();
+      const { revision } = registry;
+      let bytes = 0;
+      const { items, next } = registry.page(this.#filter, after, PAGE, (live) => {
+        bytes += format.bytes(live);
+        return bytes <= MAX_BYTES;
+      });
+      const changes = items.map((live): WireChange => ({ set: format.message(live) }));
+      const { freshness } = format;
+      if (next === undefined && revision === began) {
+        await this.#send([encode({ changes, synced: true, revision: format.token(revision), freshness })]);
+        return revision;
+      }
+      pages.push({ last: next, revision });
+      await this.#send([encode({ changes, revision: '', freshness })]);
+      if (next === undefined) break;
+      after = next;
     }
+    const { revision } = registry;
+    const missed = this.#missed(began).filter(({ key }, index) => began + index + 1 > revisionOf(key, pages));
+    await this.#send(answersOf(stepsOf(missed, this.#filter), undefined, revision, true, this.#format()));
+    return revision;
+  }
+
+  async #resume(resumeAt: number): Promise<number> {
+    const { registry } = this.#feed;
+    const { revision } = registry;
+    const missed = registry.changesSince(resumeAt);
+    if (missed === undefined) throw outdated();
+    await this.#send(answersOf(stepsOf(missed, this.#filter), resumeAt, revision, true, this.#format()));
+    return revision;
+  }
+
+  /** Nothing when nothing of it matches. */
+  #batch(before: number, after: number): Iterable<Buffer> {
+    const changes = this.#missed(before);
     const steps = stepsOf(changes.slice(0, after - before), this.#filter);
-    return steps.length === 0 ? [] : [...answersOf(steps, before, after, false, this.#format())];
+    return steps.length === 0 ? [] : answersOf(steps, before, after, false, this.#format());
+  }
+
+  #missed(since: number): readonly Change[] {
+    const changes = this.#feed.registry.changesSince(since);
+    if (changes !== undefined) return changes;
+    throw new Refusal(status.RESOURCE_EXHAUSTED, 'the client reads too slowly: changes were lost');
   }
 
   async #send(answers: Iterable<Buffer>): Promise<void> {
@@ -107,8 +154,12 @@ export class Watcher {
       if (this.#ended) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#release = resolve;
+      const cancel = this.#feed.clock.after(STALLED_MS, () => {
+        this.end(new Refusal(status.RESOURCE_EXHAUSTED, `the client has read nothing for ${STALLED_MS / 1_000} s`));
+      });
       this.#call.write(answer, resolve);
       await promise;
+      cancel();
     }
   }
 
@@ -121,6 +172,11 @@ export class Watcher {
   }
 }
 
+/** Of which revision the page is that the key is in. */
+function revisionOf(key: string, pages: readonly StatePage[]): number {
+  return pages.find(({ last }) => last === undefined || key <= last)?.revision ?? Number.POSITIVE_INFINITY;
+}
+
 /** In as many answers as their size demands; only the last one moves the client from revision `before` to `after`. */
 function* answersOf(
   steps: readonly Step[],
@@ -130,7 +186,6 @@ function* answersOf(
   format: WatchFormat,
 ): Generator<Buffer> {
   const { freshness } = format;
-  const encode = MappingService.watch.responseSerialize;
   const revision = before === undefined ? '' : format.token(before);
   let changes: WireChange[] = [];
   let bytes = 0;
