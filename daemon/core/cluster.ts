@@ -26,6 +26,11 @@ export interface ClusterLimits {
   readonly silenceMs: number;
   /** How long nobody may speak for a node until its mappings go, in ms. */
   readonly dropMs: number;
+  /**
+   * How many changes a sweep makes, about: what is more waits for the next one. All nodes may go at once, when this replica is cut
+   * off; more changes than are kept would be lost to everyone who watches.
+   */
+  readonly sweep: number;
 }
 
 export const CLUSTER_LIMITS: ClusterLimits = {
@@ -35,6 +40,7 @@ export const CLUSTER_LIMITS: ClusterLimits = {
   graceMs: 5_000,
   silenceMs: 25_000,
   dropMs: 600_000,
+  sweep: 10_000,
 };
 
 export type Opened =
@@ -106,9 +112,11 @@ export class ClusterRegistry {
     return { kind: 'accepted', session };
   }
 
-  /** Marks, ends and drops what time has passed over. */
-  sweep(at: Moment): void {
+  /** Marks, ends and drops what time has passed over, whole nodes. True: there is more of it, for which to come again soon. */
+  sweep(at: Moment): boolean {
+    const { revision } = this.mappings;
     for (const [name, record] of this.#records) {
+      if (this.mappings.revision - revision >= this.#limits.sweep) return true;
       const silent = at.monotonic - record.heard.monotonic;
       if (silent >= this.#limits.silenceMs) {
         // Also when its stream has been found lost since: the grace period counts from then, the bound from the last word.
@@ -124,6 +132,7 @@ export class ClusterRegistry {
       this.#records.delete(name);
       this.#count = undefined;
     }
+    return false;
   }
 
   readonly #host: SessionHost = {

@@ -3,6 +3,8 @@ import type { ClusterRegistry } from '../core/cluster.ts';
 import type { Clock } from '../reconcile/ports.ts';
 
 const SWEEP_MS = 1_000;
+/** While there is more: 300,000 mappings go stale in 3 s, and who watches can follow. */
+const MORE_MS = 100;
 /** A sweep that comes so late was kept from running, as was everything that agents sent meanwhile: they are heard first. */
 const STALLED_MS = 5_000;
 const CATCH_UP_MS = 250;
@@ -44,11 +46,11 @@ export class Upkeep implements Disposable {
     const monotonic = this.#clock.monotonic();
     const stalled = monotonic - this.#sweptAt > STALLED_MS;
     this.#sweptAt = monotonic;
-    if (!stalled) this.#cluster.sweep({ now: this.#clock.now(), monotonic });
+    const more = !stalled && this.#cluster.sweep({ now: this.#clock.now(), monotonic });
     if (!this.#ready && (this.#cluster.complete || monotonic >= this.#deadline)) {
       this.#ready = true;
       this.#onReady();
     }
-    this.#next(stalled ? CATCH_UP_MS : SWEEP_MS);
+    this.#next(stalled ? CATCH_UP_MS : more ? MORE_MS : SWEEP_MS);
   }
 }

@@ -195,6 +195,33 @@ test('a node that nobody speaks for is dropped after ten minutes, and may begin 
   opened(cluster, agentOf('n1', 1), 600_000);
 });
 
+test('I10: many nodes that go at once go stale, and are dropped, in sweeps of a bounded size', (t) => {
+  const cluster = new ClusterRegistry({ sweep: 4, history: 12 });
+  for (const node of ['n1', 'n2', 'n3', 'n4', 'n5']) {
+    const session = opened(cluster, agentOf(node), 0);
+    session.snapshot(snapshotOf(1, 'a', 'b', 'c'), at(0));
+    session.close(at(0));
+  }
+  for (const [ms, sign] of [
+    [5_000, /^~.\?$/],
+    [600_000, /^-.$/],
+  ] as const) {
+    // Whole nodes: four changes are reached with the second one.
+    for (const [count, more] of [
+      [6, true],
+      [6, true],
+      [3, false],
+    ] as const) {
+      const { revision } = cluster.mappings;
+      t.is(cluster.sweep(at(ms)), more);
+      const changes = changesSince(cluster, revision);
+      t.is(changes.length, count);
+      t.true(changes.every((change) => sign.test(change)));
+    }
+  }
+  t.is(cluster.records.size, 0);
+});
+
 test('a newer epoch takes the node over, and the other agent is told who did', (t) => {
   const cluster = new ClusterRegistry();
   const ends: EndReason[] = [];

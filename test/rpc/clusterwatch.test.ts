@@ -2,9 +2,10 @@
 import { once } from 'node:events';
 import { connect } from 'node:http2';
 import test from 'ava';
+import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { systemClock } from '../../daemon/ops/clock.ts';
 import { MappingService } from '../../proto/service.ts';
-import { aggregator, eventually } from './clusterfixture.ts';
+import { agent, aggregator, eventually } from './clusterfixture.ts';
 import { mapping, NODE, NOW } from './fixture.ts';
 import { framed } from './rawcall.ts';
 import { type Answer, slowWatch } from './slowwatch.ts';
@@ -163,4 +164,23 @@ test('I10: a connection has at most 100 streams, and one that ends makes room', 
     await eventually(() => answered > 100 || next.closed);
   }
   t.is(served.watchers, 100);
+});
+
+test('I10: when all nodes go at once, more mappings than the history holds go stale, and no watch is lost', async (t) => {
+  const limits = { history: 2_000, sweep: 500, graceMs: 0 };
+  const { cluster, address, served } = await aggregator(t, { limits });
+  const agents = Array.from({ length: 10 }, (_, node) => {
+    const registry = new MappingRegistry();
+    for (let index = 0; index < 400; index += 1) registry.set(`n${node}`, mapping(`p-${index}`), NOW);
+    return agent(t, [address], { node: `n${node}`, registry });
+  });
+  await eventually(() => served.ready && cluster.mappings.size === 4_000);
+  const watch = slowWatch(t, address);
+  await watch.synced();
+  for (const { reporter } of agents) reporter[Symbol.dispose]();
+  const stale = new Set<string>();
+  while (stale.size < 4_000) {
+    for (const { set } of (await watch.next()).changes ?? []) if (set?.stale) stale.add(`${set.node}/${set.pod}`);
+  }
+  t.is(served.watchers, 1);
 });
