@@ -102,7 +102,7 @@ story('a watch goes on at the next pod when the aggregator is replaced', async (
   await kubectl('delete', 'pod', '-n', NAMESPACE, 'aggregator-0', '--wait=true', '--timeout=60s');
   await apply([aggregatorPod('aggregator-1')]);
   await until('it is connected again', 60, async () => said.includes('connected again'));
-  await apply([serverPod(namespace, 'late', { annotations: { 'berth.dev/ports': 'web' } })]);
+  await apply([serverPod(namespace, 'late', { annotations: { 'berth.dev/ports': 'web' }, node: NODE })]);
   await until('what came since is told', 60, async () => seen.includes('"late"'));
   watching.kill('SIGINT');
   t.is((await watching).exitCode, 0);
