@@ -14,7 +14,7 @@ test:
 	@$(SETUP)
 	@npm run --silent test -- $(FILES)
 
-# A real Kubernetes on this machine, with the agent as it is deployed. The first run builds Kubernetes (10 to 20 minutes); later
+# A real Kubernetes on this machine, with the agent as it is deployed. The first run builds Kubernetes (3 to 20 minutes); later
 # runs need none of that. FILES="test/cluster/deploy.test.ts" runs only these, KEEP=1 leaves the cluster up. With KUBECONFIG the
 # tests run against that cluster, with KUBEBUILDER_ASSETS against the API server in that directory.
 test-cluster:
