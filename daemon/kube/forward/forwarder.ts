@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { BerthError } from '../../core/errors.ts';
 import { quoted } from '../../core/text.ts';
+import type { Failures } from './aggregatorpods.ts';
 
 /** How a connection is carried; that of @kubernetes/client-node is one. */
 export interface Carrier {
@@ -28,7 +29,7 @@ export interface Forwarding {
   readonly namespace: string;
   readonly port: number;
   /** The pod that the next connection leads to. Rejects when there is none. */
-  readonly choose: () => Promise<string>;
+  readonly choose: (failures: Failures) => Promise<string>;
   /** Why a connection could not be made, or what the node says of it. */
   readonly onError: (error: Error) => void;
 }
@@ -38,6 +39,7 @@ export class Forwarder implements Disposable {
   readonly #directory: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #failures = new Map<string, number>();
 
   private constructor(directory: string, server: Server) {
     this.#directory = directory;
@@ -67,17 +69,19 @@ export class Forwarder implements Disposable {
     this.#sockets.add(socket);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => this.#sockets.delete(socket));
+    let pod: string | undefined;
+    const failed = (error: Error) => {
+      if (pod !== undefined) this.#failures.set(pod, (this.#failures.get(pod) ?? 0) + 1);
+      onError(error);
+      socket.destroy();
+    };
     const errors = new PassThrough();
-    errors.on('data', (chunk: Buffer) => {
-      onError(new Error(chunk.toString('utf8').trim()));
-      socket.destroy();
-    });
+    errors.on('data', (chunk: Buffer) => failed(new Error(chunk.toString('utf8').trim())));
     try {
-      const carried = await carrier.portForward(namespace, await choose(), [port], socket, errors, socket);
-      followEnd(carried, socket);
+      pod = await choose(this.#failures);
+      followEnd(await carrier.portForward(namespace, pod, [port], socket, errors, socket), socket);
     } catch (error) {
-      onError(error instanceof BerthError ? error : refusalOf(error, namespace));
-      socket.destroy();
+      failed(error instanceof BerthError ? error : refusalOf(error, namespace));
     }
   }
 }
