@@ -31,6 +31,7 @@ export function slowWatch(
   const { path, requestSerialize, responseDeserialize } = MappingService.watch;
   const grpc = { 'content-type': 'application/grpc', te: 'trailers' };
   const stream = session.request({ ':method': 'POST', ':path': path, ...grpc });
+  stream.on('error', () => {});
   stream.end(framed(requestSerialize({ filter })));
   let status: string | undefined;
   const note = (headers: Readonly<Record<string, unknown>>) => {
