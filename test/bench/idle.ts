@@ -1,6 +1,6 @@
 /** The agent as it is shipped, with 500 mappings of 250 pods and nothing to do: memory and CPU, its child processes included. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -9,11 +9,10 @@ import { Namespace } from '../kernel/namespace.ts';
 import type { Measure } from './items.ts';
 import { podPlan } from './mappings.ts';
 import { BenchNode } from './node.ts';
+import { cpuMs, family, memory, privateMemory } from './process.ts';
 import { megabytes, row } from './row.ts';
 
 const PODS = 250;
-/** What one tick of /proc/PID/stat is, in ms (USER_HZ is 100 everywhere). */
-const TICK_MS = 10;
 
 export const measure: Measure = async (scale, tell) => {
   const directory = mkdtempSync(join(tmpdir(), 'berth-dist-'));
@@ -81,36 +80,4 @@ async function untilListed(program: string, socket: string, count: number): Prom
     await setTimeout(100);
   }
   throw new Error(`the agent did not serve ${count} mappings within 30 s`);
-}
-
-/** The process and everything that it started. */
-function family(pid: number): readonly number[] {
-  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
-    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
-  );
-  return [pid, ...children.flatMap(family)];
-}
-
-/** CPU time so far: of its threads to the nanosecond, of children that have ended and of living ones. */
-function cpuMs(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => {
-    const [ran = '0'] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
-    return Number(ran) / 1e6;
-  });
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  const ended = (Number(fields[13]) + Number(fields[14])) * TICK_MS;
-  const living = family(pid).slice(1).map(cpuMs);
-  return [...threads, ended, ...living].reduce((sum, one) => sum + one, 0);
-}
-
-function privateMemory(pid: number): number {
-  return memory(pid, 'Private_Clean') + memory(pid, 'Private_Dirty');
-}
-
-/** A field of smaps_rollup in bytes. */
-function memory(pid: number, field: string): number {
-  const found = new RegExp(`^${field}: +(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
-  return 1_024 * Number(found?.[1]);
 }

@@ -23,6 +23,7 @@ export const ITEMS: Readonly<Record<string, Item>> = {
   move: { seconds: [60, 30], load: async () => (await import('./move.ts')).measure },
   stale: { seconds: [60, 30], load: async () => (await import('./stale.ts')).measure },
   idle: { seconds: [240, 40], load: async () => (await import('./idle.ts')).measure },
+  aggregator: { seconds: [420, 60], load: async () => (await import('./aggregator.ts')).measure },
   connections: { seconds: [60, 20], load: async () => (await import('./connections.ts')).measure },
   rate: { seconds: [90, 40], load: async () => (await import('./rate.ts')).measure },
   bystander: { seconds: [150, 60], load: async () => (await import('./bystander.ts')).measure },
