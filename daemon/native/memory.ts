@@ -1,25 +1,77 @@
-/** What the C library keeps of the memory that was given back to it. */
+/** What the process keeps of memory that it needs no more: what malloc holds free, and the program's own code of the start. */
+import { readFileSync } from 'node:fs';
 import { libcFunction } from './libc.ts';
 
 const trim = libcFunction<(keep: number) => number>('int malloc_trim(size_t)');
+// An address as a number: an address that the process can have fits into a double.
+const advise = libcFunction<(start: number, bytes: number, advice: number) => number>(
+  'int madvise(uintptr_t, size_t, int)',
+);
 
 /** What was begun by the caller has ended by then. */
 const SOON_MS = 5_000;
+const MADV_DONTNEED = 4;
 
 let due: NodeJS.Timeout | undefined;
+let begun = true;
 
 /**
- * In 5 s, gives the kernel the pages that malloc holds free between others, which glibc does by itself only at the end of the heap:
- * 5 to 15 MB after the agent's start, in 2 ms. Calls until then are one. Does nothing where the C library has no malloc_trim (musl).
+ * In 5 s, gives the kernel what the process does not need: calls until then are one.
+ * The pages that malloc holds free between others, which glibc does by itself only at the end of the heap: 5 to 15 MB after
+ * the agent's start, in 2 ms; nothing where the C library has no malloc_trim (musl).
+ * The first time also the program's code: see `dropProgramCode`.
  */
 export function giveBackMemorySoon(): void {
   if (due !== undefined) return;
   due = setTimeout(() => {
     due = undefined;
-    try {
-      trim()(0);
-    } catch {
-      // Nothing is lost but memory.
-    }
+    // Nothing is lost but memory.
+    attempt(() => trim()(0));
+    if (begun) attempt(() => dropProgramCode(readFileSync('/proc/self/smaps', 'latin1'), process.execPath));
+    begun = false;
   }, SOON_MS).unref();
+}
+
+/**
+ * Has the kernel forget which pages of the program's code are mapped: what still runs is mapped again at its next use, from the
+ * page cache (16 pages a fault, no reading), and the tens of megabytes of V8 and Node that only a start needs are not, so that
+ * they no longer count as the process's and a node short of memory can drop them. Gives the number of bytes. A mapping with a page of
+ * its own (a breakpoint, or a uprobe of somebody who observes this program) is left alone: MADV_DONTNEED would take that away.
+ */
+export function dropProgramCode(smaps: string, program: string): number {
+  let dropped = 0;
+  for (const { start, end, anonymous } of codeOf(smaps, program)) {
+    if (anonymous === 0 && advise()(start, end - start, MADV_DONTNEED) === 0) dropped += end - start;
+  }
+  return dropped;
+}
+
+/** The mappings of a file that are code, from the text of /proc/PID/smaps. Exported for its tests. */
+export function codeOf(
+  smaps: string,
+  program: string,
+): readonly { readonly start: number; readonly end: number; readonly anonymous: number }[] {
+  // The lines of one mapping begin with its range; the keys below it begin with a capital letter.
+  return smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m).flatMap((text) => {
+    const head = /^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ \S+ +(.*)$/m.exec(text);
+    if (head === null || head[3] !== program) return [];
+    const anonymous = /^Anonymous: +(\d+) kB$/m.exec(text)?.[1];
+    // Without the count nothing is known of the mapping.
+    if (anonymous === undefined) return [];
+    return [
+      {
+        start: Number.parseInt(head[1] ?? '', 16),
+        end: Number.parseInt(head[2] ?? '', 16),
+        anonymous: Number(anonymous),
+      },
+    ];
+  });
+}
+
+function attempt(act: () => void): void {
+  try {
+    act();
+  } catch {
+    // Memory only.
+  }
 }

@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import test from 'ava';
+import { codeOf, dropProgramCode } from '../../daemon/native/memory.ts';
+
+const PROGRAM = process.execPath;
+
+/** How much of the program's code is mapped, in KiB. */
+function residentCode(): number {
+  const smaps = readFileSync('/proc/self/smaps', 'latin1');
+  const sizes = smaps
+    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    .filter((text) => / r-xp /.test(text) && text.split('\n')[0]?.endsWith(PROGRAM))
+    .map((text) => Number(/^Rss: +(\d+) kB$/m.exec(text)?.[1]));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+test('the code that only the start needed is dropped, and the program goes on', (t) => {
+  const before = residentCode();
+  t.true(before > 10_000, `${before} KiB`);
+  const dropped = dropProgramCode(readFileSync('/proc/self/smaps', 'latin1'), PROGRAM);
+  const after = residentCode();
+  t.true(dropped >= before * 1024);
+  t.true(after < before / 2, `${before} KiB before, ${after} KiB after`);
+  t.is(JSON.stringify([...'aé'.normalize('NFD')].map((letter) => letter.codePointAt(0))), '[97,101,769]');
+});
+
+test('a mapping of the code that has a page of its own is left alone', (t) => {
+  const smaps = readFileSync('/proc/self/smaps', 'latin1');
+  const [code] = codeOf(smaps, PROGRAM);
+  t.is(code?.anonymous, 0);
+  const probed = smaps.replaceAll(/^Anonymous: .*$/gm, 'Anonymous:             4 kB');
+  t.is(codeOf(probed, PROGRAM)[0]?.anonymous, 4);
+  t.is(dropProgramCode(probed, PROGRAM), 0);
+});
+
+test('nothing is dropped of other files, of data, or of what cannot be read', (t) => {
+  const data = readFileSync('/proc/self/smaps', 'latin1').replaceAll(' r-xp ', ' r--p ');
+  t.deepEqual(codeOf(data, PROGRAM), []);
+  t.deepEqual(codeOf(readFileSync('/proc/self/smaps', 'latin1'), '/usr/bin/other'), []);
+  t.deepEqual(codeOf('', PROGRAM), []);
+  t.deepEqual(codeOf(`1000-2000 r-xp 00000000 08:01 1 ${PROGRAM}\nRss: 4 kB\n`, PROGRAM), []);
+});
