@@ -29,7 +29,7 @@ const METRICS_CONNECTIONS = 1_024;
 export async function runAggregator(options: AggregatorOptions, signal: AbortSignal): Promise<void> {
   const log = createLog({ level: options.logLevel, format: options.logFormat, node: hostname() });
   logGrpc(log);
-  const cluster = new ClusterRegistry();
+  const cluster = new ClusterRegistry({ graceMs: options.staleAfterMs, dropMs: options.dropAfterMs });
   let served: ServedCluster | undefined;
   const metrics = new AggregatorMetrics(VERSION, () => snapshot(cluster, served));
   log.info({ event: 'started', version: VERSION, pid: process.pid });

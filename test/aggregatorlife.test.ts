@@ -58,6 +58,22 @@ test.serial(
   },
 );
 
+test.serial('a node whose agent is gone is stale after --stale-after, and forgotten after --drop-after', async (t) => {
+  const { addresses } = await running(t, '--review-tokens=false', '--stale-after=1s', '--drop-after=3s');
+  const registry = new MappingRegistry();
+  registry.set('node-a', mapping('cart-0'), NOW);
+  const { reporter } = agent(t, addresses, { registry });
+  using client = connect({ aggregator: addresses });
+  const told: string[] = [];
+  for await (const event of client.watch({}, { signal: AbortSignal.timeout(60_000) })) {
+    if (!('mapping' in event)) continue;
+    told.push(`${event.kind}${event.mapping.stale ? ' stale' : ''}`);
+    if (told.length === 1) reporter[Symbol.dispose]();
+    if (event.kind === 'gone') break;
+  }
+  t.deepEqual(told, ['live', 'changed stale', 'gone stale']);
+});
+
 test.serial('SIGTERM with a client that never closes: the process ends after its time of grace', async (t) => {
   const { child, addresses, metrics } = await running(t, '--review-tokens=false');
   const watch = slowWatch(t, addresses[0] ?? '', {}, 0);

@@ -89,6 +89,20 @@ export const AGGREGATOR_TABLE = {
     parse: value.duration('0s', '10m'),
     help: 'How long clients are refused after the start while not every known node has reported.',
   },
+  staleAfter: {
+    type: 'duration',
+    value: 'DURATION',
+    default: '5s',
+    parse: value.duration('1s', '25s'),
+    help: 'How long after the end of its stream the mappings of a node are marked stale, unless its agent is back; of a node that fell silent they are after 25 s.',
+  },
+  dropAfter: {
+    type: 'duration',
+    value: 'DURATION',
+    default: '10m',
+    parse: value.duration('1s', '24h'),
+    help: 'How long after that end the mappings of a node are forgotten.',
+  },
   aggregatorMetricsAddress: {
     type: 'string',
     value: 'ADDRESS:PORT',
@@ -108,8 +122,13 @@ export const AGGREGATOR_TABLE = {
   config: CONFIG_FILE,
 } as const satisfies OptionTable;
 
-export type AggregatorOptions = Omit<Values<typeof AGGREGATOR_TABLE>, 'config' | 'readyAfter'> & {
+export type AggregatorOptions = Omit<
+  Values<typeof AGGREGATOR_TABLE>,
+  'config' | 'readyAfter' | 'staleAfter' | 'dropAfter'
+> & {
   readonly readyAfterMs: number;
+  readonly staleAfterMs: number;
+  readonly dropAfterMs: number;
 };
 
 export type AggregatorCommand =
@@ -122,7 +141,13 @@ const ABOUT = 'Answers for the whole cluster where pods can be reached. Agents r
 export function readAggregatorOptions(sources: Sources): AggregatorCommand {
   const read = readOptions(AGGREGATOR_TABLE, sources);
   if (read.kind === 'help') return { kind: 'help', text: helpText('aggregator', ABOUT, AGGREGATOR_TABLE) };
-  const { config: _, readyAfter: readyAfterMs, ...values } = read.values;
+  const {
+    config: _,
+    readyAfter: readyAfterMs,
+    staleAfter: staleAfterMs,
+    dropAfter: dropAfterMs,
+    ...values
+  } = read.values;
   const { host, port, loopback } = values.listen;
   if (!loopback && !values.insecureListen) {
     throw value.invalid(
@@ -138,5 +163,5 @@ export function readAggregatorOptions(sources: Sources): AggregatorCommand {
   if (secure && !reviewTokens && (tlsCert === undefined || clientCA === undefined)) {
     throw value.invalid('--review-tokens=false leaves only certificates: give --tls-cert, --tls-key and --client-ca');
   }
-  return { kind: 'run', options: { ...values, readyAfterMs } };
+  return { kind: 'run', options: { ...values, readyAfterMs, staleAfterMs, dropAfterMs } };
 }
