@@ -6,8 +6,6 @@ import type { Protocol, Reservation } from '../core/vocabulary.ts';
 
 interface Entry<T> {
   readonly reservation: Reservation;
-  /** Empty: any address. */
-  readonly address: string;
   readonly by: T;
   /** The same number on another address: nearly always none, so a list is not worth its memory (10,000 numbers: 1 MB). */
   readonly next: Entry<T> | undefined;
@@ -43,14 +41,15 @@ export class HeldNumbers<T> {
   conflicts(reservation: Reservation): boolean {
     const address = addressOf(reservation);
     for (let entry = this.#first(reservation); entry !== undefined; entry = entry.next) {
-      if (address === '' || entry.address === '' || entry.address === address) return true;
+      const other = addressOf(entry.reservation);
+      if (address === '' || other === '' || other === address) return true;
     }
     return false;
   }
 
   /** The reservation is not held yet. */
   add(reservation: Reservation, by: T): void {
-    const entry = { reservation, address: addressOf(reservation), by, next: this.#first(reservation) };
+    const entry = { reservation, by, next: this.#first(reservation) };
     this.#entries.set(slotOf(reservation), entry);
     this.#count++;
   }
@@ -82,7 +81,7 @@ export class HeldNumbers<T> {
   #find(reservation: Reservation): Entry<T> | undefined {
     const address = addressOf(reservation);
     let entry = this.#first(reservation);
-    while (entry !== undefined && entry.address !== address) entry = entry.next;
+    while (entry !== undefined && addressOf(entry.reservation) !== address) entry = entry.next;
     return entry;
   }
 }
