@@ -4,7 +4,7 @@
  */
 import type { MappingRegistry } from '../core/registry.ts';
 import { ChangeFeed } from './feed.ts';
-import { type LinkContext, ReportLink } from './reportlink.ts';
+import { type LinkContext, type ReporterObserver, ReportLink } from './reportlink.ts';
 
 /** Where replicas are: an IP address is one of them, a name stands for every address that it resolves to. */
 export interface ReportTarget {
@@ -25,6 +25,8 @@ export interface ReporterOptions extends Omit<LinkContext, 'feed'> {
 const BATCH_MS = 50;
 const RESOLVE_MS = 30_000;
 const FIRST_RESOLVE_MS = 1_000;
+/** A replica that was lost may have gone to another address; all agents lose it together and must not ask together. */
+const LOST_RESOLVE_MS = 3_000;
 /** Of one name: more replicas than anybody runs. */
 const MAX_ADDRESSES = 64;
 
@@ -34,12 +36,19 @@ export class Reporter implements Disposable {
   readonly #links = new Map<string, ReportLink>();
   /** What each name was resolved to last. */
   readonly #resolved = new Map<ReportTarget, readonly string[]>();
-  readonly #timers = new Map<ReportTarget, () => void>();
+  readonly #timers = new Map<ReportTarget, { readonly due: number; readonly cancel: () => void }>();
   #ended = false;
 
   constructor(options: ReporterOptions) {
     this.#options = options;
-    this.#context = { ...options, feed: new ChangeFeed(options.registry, options.clock, BATCH_MS) };
+    const observer: ReporterObserver = {
+      ...options.observer,
+      lost: (...what) => {
+        options.observer.lost(...what);
+        this.#resolveSoon(what[0]);
+      },
+    };
+    this.#context = { ...options, observer, feed: new ChangeFeed(options.registry, options.clock, BATCH_MS) };
   }
 
   get links(): number {
@@ -61,14 +70,14 @@ export class Reporter implements Disposable {
 
   [Symbol.dispose](): void {
     this.#ended = true;
-    for (const cancel of this.#timers.values()) cancel();
+    for (const { cancel } of this.#timers.values()) cancel();
     for (const link of this.#links.values()) link[Symbol.dispose]();
     this.#links.clear();
     this.#context.feed[Symbol.dispose]();
   }
 
   async #resolve(target: ReportTarget, failures: number): Promise<void> {
-    const { resolve, observer, clock, random } = this.#options;
+    const { resolve, observer, random } = this.#options;
     let failed = 0;
     try {
       const found = await resolve(target.host);
@@ -85,10 +94,28 @@ export class Reporter implements Disposable {
     if (this.#ended) return;
     this.#follow();
     const pause = failed === 0 ? RESOLVE_MS : Math.min(RESOLVE_MS, FIRST_RESOLVE_MS * 2 ** failed);
-    this.#timers.set(
-      target,
-      clock.after(pause * (0.5 + random() / 2), () => void this.#resolve(target, failed)),
-    );
+    this.#schedule(target, pause * (0.5 + random() / 2), failed);
+  }
+
+  #schedule(target: ReportTarget, ms: number, failures: number): void {
+    const { clock } = this.#options;
+    this.#timers.get(target)?.cancel();
+    const cancel = clock.after(ms, () => {
+      this.#timers.delete(target);
+      void this.#resolve(target, failures);
+    });
+    this.#timers.set(target, { due: clock.monotonic() + ms, cancel });
+  }
+
+  /** The name that the address is of. One that is being resolved has no timer. */
+  #resolveSoon(address: string): void {
+    const { clock, random } = this.#options;
+    for (const [target, addresses] of this.#resolved) {
+      const timer = this.#timers.get(target);
+      if (timer === undefined || !addresses.includes(address)) continue;
+      const ms = LOST_RESOLVE_MS * random();
+      if (clock.monotonic() + ms < timer.due) this.#schedule(target, ms, 0);
+    }
   }
 
   /** A stream for each address, and none for what is an address no more. */

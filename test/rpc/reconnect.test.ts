@@ -6,6 +6,7 @@ import test from 'ava';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { ChangeFeed } from '../../daemon/rpc/feed.ts';
 import { ReportLink, type ReportStreamListener } from '../../daemon/rpc/reportlink.ts';
+import { computedTime } from './clock.ts';
 import { aggregator, eventually } from './clusterfixture.ts';
 
 const AGENTS = 5_000;
@@ -20,32 +21,6 @@ function randomOf(seed: number): () => number {
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** Time that passes as fast as it can be told. */
-function computedTime() {
-  const timers = new Map<object, { readonly at: number; readonly call: () => void }>();
-  let now = 0;
-  return {
-    clock: {
-      now: () => now,
-      monotonic: () => now,
-      after: (ms: number, call: () => void) => {
-        const key = {};
-        timers.set(key, { at: now + ms, call });
-        return () => void timers.delete(key);
-      },
-    },
-    pass: (ms: number) => {
-      const due = [...timers].filter(([, { at }]) => at <= now + ms).sort(([, one], [, other]) => one.at - other.at);
-      for (const [key, { at, call }] of due) {
-        if (!timers.delete(key)) continue;
-        now = at;
-        call();
-      }
-      now += ms;
-    },
   };
 }
 
