@@ -14,7 +14,7 @@ type Request = berth.v1.ReportRequest.$Properties;
 export interface Narrated {
   readonly registry: MappingRegistry;
   readonly agent: ReportedAgent;
-  /** Asked for every NodeStatus. */
+  /** Asked for every NodeStatus, and before changes are told. */
   status(): berth.v1.NodeStatus.$Properties;
 }
 
@@ -25,6 +25,8 @@ export class Narration {
   readonly #of: Narrated;
   #greeted = false;
   #statusDue = false;
+  /** The addresses of the node as they were told last, as one text. */
+  #addresses = '';
   /** What is left of the snapshot that is being told. */
   #snapshot: { readonly state: readonly LiveMapping[]; next: number; readonly revision: number } | undefined;
   /** Up to which revision it was told; undefined: a snapshot is due. */
@@ -51,13 +53,25 @@ export class Narration {
     if (!this.#greeted) {
       this.#greeted = true;
       const { node, bootID, epoch, version } = this.#of.agent;
-      return { hello: { node, bootId: bootID, epoch, version, status: this.#of.status() } };
+      return { hello: { node, bootId: bootID, epoch, version, status: this.#status() } };
     }
-    if (this.#statusDue) {
+    // A mapping is told with the addresses of the node: with the first pod a bridge, say, is none of them any more.
+    const changed = this.#revision !== undefined && upTo > this.#revision && this.#haveAddressesChanged();
+    if (this.#statusDue || changed) {
       this.#statusDue = false;
-      return { status: { ...this.#of.status(), sequence: this.#revision === undefined ? 0 : this.#told } };
+      return { status: { ...this.#status(), sequence: this.#revision === undefined ? 0 : this.#told } };
     }
     return this.#revision === undefined ? this.#part() : this.#delta(this.#revision, upTo);
+  }
+
+  #status(): berth.v1.NodeStatus.$Properties {
+    const status = this.#of.status();
+    this.#addresses = textOf(status);
+    return status;
+  }
+
+  #haveAddressesChanged(): boolean {
+    return textOf(this.#of.status()) !== this.#addresses;
   }
 
   #part(): Request {
@@ -94,6 +108,10 @@ export class Narration {
     this.#told = sequence;
     return { delta: { previous, sequence, changes: steps.map(({ kind, live }) => ({ [kind]: reported(live) })) } };
   }
+}
+
+function textOf({ addresses = [] }: berth.v1.NodeStatus.$Properties): string {
+  return JSON.stringify(addresses);
 }
 
 /** As many of the changes as one message takes; one at least. Each beginning leads to a state that there was. */

@@ -65,3 +65,19 @@ test('a Resync in the midst of a snapshot lets it go on: its parts are in order 
   narration.resync();
   t.is(said(narration, registry), 'part');
 });
+
+test('a change is told after the addresses of the node, when these are others than were told', (t) => {
+  const registry = new MappingRegistry();
+  let addresses = ['192.0.2.1', '10.244.1.1'];
+  const status = () => ({ addresses: addresses.map((address) => ({ address })) });
+  const narration = new Narration({ registry, agent: AGENT, status });
+  t.is(said(narration, registry), 'hello');
+  t.is(said(narration, registry), 'snapshot 0');
+  addresses = ['192.0.2.1'];
+  t.is(said(narration, registry), undefined);
+  registry.set('node-a', mapping('a'), NOW);
+  t.is(said(narration, registry), 'status 0');
+  t.is(said(narration, registry), 'delta 0-1 1');
+  registry.set('node-a', mapping('b'), NOW);
+  t.is(said(narration, registry), 'delta 1-2 1');
+});
