@@ -17,12 +17,16 @@ export async function kubectl(...args: readonly string[]): Promise<string> {
   return (await execa(file, [...before, ...args], { cwd: ROOT })).stdout;
 }
 
+/** The same with `-f -` at the end, and what it then reads. */
+export async function kubectlGiven(object: object, ...args: readonly string[]): Promise<string> {
+  const [file, ...before] = KUBECTL;
+  return (await execa(file, [...before, ...args, '-f', '-'], { input: JSON.stringify(object) })).stdout;
+}
+
 /** Applies objects, or a kustomization by its path. */
 export async function apply(what: string | readonly object[], ...args: readonly string[]): Promise<string> {
   if (typeof what === 'string') return kubectl('apply', '-k', what, ...args);
-  const [file, ...before] = KUBECTL;
-  const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: what });
-  return (await execa(file, [...before, 'apply', '-f', '-', ...args], { input })).stdout;
+  return kubectlGiven({ apiVersion: 'v1', kind: 'List', items: what }, 'apply', ...args);
 }
 
 export async function get(...args: readonly string[]): Promise<Thing> {

@@ -40,10 +40,19 @@ export async function inNode(node: string, ...command: readonly string[]): Promi
   return (await execa(join(SCRIPTS, 'inside.sh'), [node, ...command])).stdout;
 }
 
-/** Pulls the plug of a node and starts it again; resolves when it is Ready. */
-export async function reboot(node: string): Promise<void> {
+/** Pulls the plug of a node. */
+export async function stopNode(node: string): Promise<void> {
   await execa(join(SCRIPTS, 'node-stop.sh'), [node]);
+}
+
+/** Starts it again; resolves when it is Ready. */
+export async function startNode(node: string): Promise<void> {
   await execa(join(SCRIPTS, 'node.sh'), [node]);
+}
+
+export async function reboot(node: string): Promise<void> {
+  await stopNode(node);
+  await startNode(node);
 }
 
 /** Ends a process of the cluster and starts it again after that time. */

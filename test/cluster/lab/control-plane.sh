@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts etcd and kube-apiserver, then kube-controller-manager and kube-scheduler, in a namespace of their own.
+# Starts etcd and kube-apiserver, then DNS, kube-controller-manager and kube-scheduler, in a namespace of their own.
 # With KUBEBUILDER_ASSETS, a directory with etcd and kube-apiserver of another release, these two run and nothing else:
 # enough for all that only asks the API. Ends with down.sh.
 set -euo pipefail
@@ -32,6 +32,7 @@ start kube-apiserver "$CONTROL_NS" "$apiserver" \
   --service-cluster-ip-range="$SERVICES" "${more[@]}"
 wait_for 60 "kube-apiserver is ready" kc get --raw /readyz || { tail -20 "$LOGS/kube-apiserver.log" >&2; exit 1; }
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then say "API server up: $(since "$t")"; exit 0; fi
+start dns "$CONTROL_NS" "$LAB/../../../node_modules/.bin/node" "$LAB/dns.ts" "$CONTROL_IP" "$KUBECONFIG"
 
 # nodeipam sleeps 10 s at its start and is not needed: each node has a fixed subnet.
 start kube-controller-manager "$CONTROL_NS" "$BIN/kube-controller-manager" \

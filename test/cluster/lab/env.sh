@@ -29,7 +29,9 @@ kc() { within "$CONTROL_NS" kubectl --kubeconfig "$KUBECONFIG" "$@"; }
 started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 alive() { # alive NAME
   local pid at; [ -s "$PIDS/$1" ] || return 1; read -r pid at < "$PIDS/$1"
-  [ -n "$at" ] && [ "$(started_at "$pid")" = "$at" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null
+  [ -n "$at" ] && [ "$(started_at "$pid")" = "$at" ] || return 1
+  # The first thread may have ended and others not: they still hold the ports.
+  ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null || [ "$(ls "/proc/$pid/task" 2>/dev/null | wc -l)" -gt 1 ]
 }
 start() { # start NAME NAMESPACE CMD...: in the background, in a session of its own; restart.sh can repeat it
   local name=$1 ns=$2 pid i; shift 2

@@ -69,7 +69,7 @@ else
     [ ! -e "$c/cpuset.cpus" ] || { cat "$c/cpuset.cpus" > "$c/$ns/cpuset.cpus"; cat "$c/cpuset.mems" > "$c/$ns/cpuset.mems"; }
   done
 fi
-: > "$CONF/resolv.conf"
+: > "$CONF/resolv.conf"   # of pods that do not want the cluster's DNS
 cat > "$CONF/$node.kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -84,6 +84,8 @@ authorization: {mode: Webhook}
 tlsCertFile: $PKI/$node-server.crt
 tlsPrivateKeyFile: $PKI/$node-server.key
 resolvConf: $CONF/resolv.conf
+clusterDNS: [$CONTROL_IP]
+clusterDomain: cluster.local
 volumePluginDir: /var/lib/kubelet/volumeplugins
 staticPodPath: /var/lib/kubelet/manifests
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}

@@ -14,10 +14,23 @@ fi
 # kube-apiserver would wait for its watches to end.
 if [ "$1" = kube-apiserver ]; then stop "$1" KILL; else stop "$1"; fi
 sleep "${2:-0}"
-start "$1" "${command[@]}"
-case $1 in
-  kube-apiserver) wait_for 60 "kube-apiserver is ready" kc get --raw /readyz ;;
-  node-*.containerd) wait_for 20 "$1 answers" "$LAB/inside.sh" "${1%.containerd}" ctr version ;;
+name=$1
+settled() { ! alive "$name" || "$@"; }
+begin() { # begin SECONDS WHAT CMD...: starts it and waits; what ends by itself is started again, as kubelet or systemd would
+  for i in 1 2 3; do
+    start "$name" "${command[@]}"
+    wait_for "$1" "$2" settled "${@:3}" || break
+    if alive "$name"; then return; fi
+    say "$name ended by itself"
+    tail -n 40 "$LOGS/$name.log" >&2
+  done
+  tail -n 40 "$LOGS/$name.log" >&2
+  return 1
+}
+case $name in
+  kube-apiserver) begin 60 "kube-apiserver is ready" kc get --raw /readyz ;;
+  node-*.containerd) begin 20 "$name answers" "$LAB/inside.sh" "${name%.containerd}" ctr version ;;
   # Not before it has its container runtime.
-  node-*.kubelet) wait_for 60 "$1 is healthy" "$LAB/inside.sh" "${1%.kubelet}" curl -fsS http://127.0.0.1:10248/healthz ;;
+  node-*.kubelet) begin 60 "$name is healthy" "$LAB/inside.sh" "${name%.kubelet}" curl -fsS http://127.0.0.1:10248/healthz ;;
+  *) start "$name" "${command[@]}" ;;
 esac
