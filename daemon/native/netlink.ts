@@ -174,6 +174,11 @@ export class NetlinkSocket implements Disposable, AsyncDisposable {
     setsockopt(this.#fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */, program);
   }
 
+  /** How many bytes of multicast may wait, also beyond net.core.rmem_max: that needs NET_ADMIN. Throws SYSCALL_FAILED. */
+  setReceiveBuffer(bytes: number): void {
+    setsockopt(this.#fd, 1 /* SOL_SOCKET */, 33 /* SO_RCVBUFFORCE */, bytes);
+  }
+
   /**
    * Shows `visit` every message that waits, without blocking. Returns true when messages were lost (ENOBUFS): then
    * anything may have changed. Throws SYSCALL_FAILED.

@@ -22,6 +22,8 @@ export class KernelNews implements Disposable {
   /** Of the network namespace that the thread is in. */
   constructor(onNews: () => void) {
     this.#onNews = onNews;
+    // What the API server tells of hundreds of pods may keep this process busy for a while.
+    this.#socket.setReceiveBuffer(16 * 1024 * 1024);
     this.#socket.subscribe(NFNLGRP_NFTABLES);
     this.#wait();
   }
