@@ -1,0 +1,121 @@
+/**
+ * What is to be done about each claim. A bound claim keeps its number whatever becomes of its class, its HostPort and its own spec;
+ * one that is being deleted keeps it until no pod needs it.
+ */
+import { boundStatus, deletingStatus, pendingStatus } from './claimstatus.ts';
+import { conditionOf } from './condition.ts';
+import type { Grants, Verdict } from './grant.ts';
+import type { PassTime } from './moment.ts';
+import { nameOfNumber, numberOfName } from './numbers.ts';
+import { type Claim, type ClaimStatus, claimLabel, type HostPort, hasFinalizer, isTied } from './objects.ts';
+import { isSame } from './same.ts';
+import type { News, Step } from './steps.ts';
+import type { Index } from './view.ts';
+
+/** How often pods are asked about that hold up the end of a claim, in ms. */
+export const ASK_AGAIN_MS = 10_000;
+
+export interface ClaimPass {
+  readonly index: Index;
+  readonly grants: Grants;
+  readonly time: PassTime;
+  /** Verdicts on claims without a number, by uid: what becomes of the HostPorts that they have depends on them. */
+  readonly verdicts: Map<string, Verdict>;
+  /** Claims of which pods are to be asked, by namespace. */
+  readonly asks: Map<string, Claim[]>;
+  /** Monotonic ms at which something is due without any news. */
+  wakeAt: number;
+}
+
+export function stepsForClaim(pass: ClaimPass, claim: Claim): readonly Step[] {
+  if (claim.meta.deleting) return hasFinalizer(claim) ? ending(pass, claim) : [];
+  if (!hasFinalizer(claim)) return [{ kind: 'hold', owned: { kind: 'claim', object: claim } }];
+  return isTied(claim) ? keeping(pass, claim) : seeking(pass, claim);
+}
+
+/** A claim without a number. */
+function seeking({ index, grants, time, verdicts }: ClaimPass, claim: Claim): readonly Step[] {
+  const verdict = grants.verdict(claim);
+  verdicts.set(claim.meta.uid, verdict);
+  switch (verdict.kind) {
+    case 'wait':
+      return [];
+    case 'refuse': {
+      const { reason, message } = verdict;
+      const status = pendingStatus(claim, reason, message, time);
+      const before = conditionOf(claim.status.conditions, 'Bound')?.reason;
+      return tell(claim, status, before === reason ? undefined : { type: 'Warning', reason, message });
+    }
+    case 'give': {
+      const { className, source } = verdict;
+      const name = source.kind === 'make' ? nameOfNumber(source.number) : source.hostPort.meta.name;
+      const status = boundStatus(claim, name, { className, terms: index.classes.get(className) }, time);
+      const news: News = { type: 'Normal', reason: 'Bound', message: `bound to HostPort ${name} of HostPortClass ${className}` };
+      return [{ kind: 'bind', claim, className, source, status, news }];
+    }
+  }
+}
+
+/** A claim that was given a number. */
+function keeping({ index, time }: ClaimPass, claim: Claim): readonly Step[] {
+  const name = claim.status.hostPortName;
+  const number = numberOfName(name);
+  // Nobody but somebody with the right to write statuses can have written that.
+  if (number === undefined) return tell(claim, pendingStatus(claim, 'Invalid', 'status.hostPortName is no HostPort', time));
+  const hostPort = index.hostPorts.get(name);
+  if (hostPort === undefined) {
+    const message = `HostPort ${name} was removed by force: it is made again`;
+    const news: News = { type: 'Warning', reason: 'HostPortLost', message };
+    return [{ kind: 'remake', claim, className: claim.className, number, news }];
+  }
+  if (hostPort.claimRef?.uid === claim.meta.uid) {
+    const { className } = hostPort;
+    const status = boundStatus(claim, name, { className, terms: index.classes.get(className) }, time);
+    if (claim.status.phase === 'Bound') return tell(claim, status);
+    // It was lost, and what is seen of the HostPort may be from before.
+    const news: News = { type: 'Normal', reason: 'Bound', message: `bound to HostPort ${name} again` };
+    return [{ kind: 'bind', claim, className, source: { kind: 'have', hostPort }, status, news }];
+  }
+  const other = index.claimOf(hostPort);
+  if (other !== undefined && other.status.hostPortName === name) return lost(claim, hostPort, other, time);
+  const message = `the claimRef of HostPort ${name} was changed: it is put right, the number is bound to this claim`;
+  return [{ kind: 'restore', claim, hostPort, news: { type: 'Warning', reason: 'ClaimRefRestored', message } }];
+}
+
+/** Its HostPort was removed by force, and another claim has the number by now. */
+function lost(claim: Claim, { meta }: HostPort, other: Claim, time: PassTime): readonly Step[] {
+  const message = `HostPort ${meta.name} was removed by force and belongs to another claim: this one gets its number back when that one is gone, and no other number; delete the claim to get a new one`;
+  const status = pendingStatus(claim, 'HostPortLost', message, time);
+  const news: News = { type: 'Warning', reason: 'HostPortLost', message };
+  if (other.meta.uid === claim.meta.uid || isSame(status, claim.status)) return [];
+  return [{ kind: 'lose', claim, status, news }];
+}
+
+/** A claim that is being deleted. */
+function ending(pass: ClaimPass, claim: Claim): readonly Step[] {
+  const { index, time, asks } = pass;
+  // A write that gives it a number meanwhile fails by its revision, and this one fails by that one's.
+  if (!isTied(claim)) return [{ kind: 'finish', claim }];
+  const news: News = { type: 'Normal', reason: 'Deleting', message: 'no pod gets the number any more' };
+  if (claim.status.phase !== 'Deleting') return tell(claim, deletingStatus(claim, undefined, time), news);
+  const uses = index.view.uses.get(claim.meta.uid);
+  if (uses?.count === 0) return [{ kind: 'finish', claim }];
+  if (uses === undefined || time.monotonic - uses.at >= ASK_AGAIN_MS) {
+    const { namespace } = claim.meta;
+    asks.set(namespace, [...(asks.get(namespace) ?? []), claim]);
+    return [];
+  }
+  pass.wakeAt = Math.min(pass.wakeAt, uses.at + ASK_AGAIN_MS);
+  return tell(claim, deletingStatus(claim, uses, time));
+}
+
+function tell(object: Claim, status: ClaimStatus, news?: News): readonly Step[] {
+  if (isSame(status, object.status)) return [];
+  return [{ kind: 'tell-claim', object, status, ...(news === undefined ? {} : { news }) }];
+}
+
+/** Claims in the order in which they get numbers: the oldest first. */
+export function byAge(one: Claim, other: Claim): number {
+  const [left, right] = [one, other].map(({ meta }) => `${meta.created} ${claimLabel(meta)}`);
+  return (left ?? '') < (right ?? '') ? -1 : 1;
+}

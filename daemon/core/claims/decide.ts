@@ -1,0 +1,59 @@
+/**
+ * From everything that is seen to everything that is to be done: pure, total, the same for the same view. It derives all from the
+ * present, so that whoever looks next goes on where the last one was stopped.
+ */
+import { byAge, type ClaimPass, stepsForClaim } from './claimsteps.ts';
+import { stepsForClass } from './classsteps.ts';
+import { Grants } from './grant.ts';
+import { stepsForHostPort } from './hostportsteps.ts';
+import type { PassTime } from './moment.ts';
+import type { HostPort } from './objects.ts';
+import { stepsForStatefulSet } from './statefulsetsteps.ts';
+import type { Complaint, Step } from './steps.ts';
+import { type ClaimView, Index } from './view.ts';
+
+/** More claims than that are made for StatefulSets in the next pass. */
+const MAX_PROVIDED = 500;
+
+export interface Decision {
+  /** In no order that matters: each can fail by itself, and is found again. */
+  readonly steps: readonly Step[];
+  readonly complaints: readonly Complaint[];
+  /** Monotonic ms at which something is due without any news; Infinity: never. */
+  readonly wakeAt: number;
+}
+
+export function decide(view: ClaimView, time: PassTime): Decision {
+  const index = new Index(view);
+  const pass: ClaimPass = {
+    index,
+    grants: new Grants(index),
+    time,
+    verdicts: new Map(),
+    asks: new Map(),
+    wakeAt: Number.POSITIVE_INFINITY,
+  };
+  const ofClaims = view.claims.toSorted(byAge).flatMap((claim) => stepsForClaim(pass, claim));
+  const ofHostPorts = view.hostPorts.flatMap((hostPort) => stepsForHostPort(pass, hostPort));
+  const byClass = Map.groupBy(view.hostPorts, ({ className }: HostPort) => className);
+  const ofClasses = view.classes.flatMap((found) => stepsForClass(pass, found, byClass.get(found.meta.name) ?? []));
+  const asks = [...pass.asks].map(([namespace, claims]): Step => ({ kind: 'ask', namespace, claims }));
+  const provided: Step[] = [];
+  const complaints: Complaint[] = [];
+  for (const statefulSet of view.statefulSets) {
+    const found = stepsForStatefulSet(index, statefulSet, MAX_PROVIDED - provided.length);
+    provided.push(...found.steps);
+    complaints.push(...found.complaints);
+  }
+  const steps = [...undisturbed(ofClaims, ofHostPorts), ...ofHostPorts, ...ofClasses, ...asks, ...provided];
+  return { steps, complaints, wakeAt: pass.wakeAt };
+}
+
+/** Of a claim that is to lose a HostPort first, nothing else can be written: it would be refused by its revision. */
+function undisturbed(ofClaims: readonly Step[], ofHostPorts: readonly Step[]): readonly Step[] {
+  const touched = new Set(ofHostPorts.flatMap((step) => (step.kind === 'withdraw' ? step.claim.meta.uid : [])));
+  return ofClaims.filter((step) => {
+    const claim = step.kind === 'bind' ? step.claim : step.kind === 'tell-claim' ? step.object : undefined;
+    return claim === undefined || !touched.has(claim.meta.uid);
+  });
+}
