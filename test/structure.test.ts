@@ -37,9 +37,10 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
   core: [],
   rules: ['core'],
   reconcile: ['core', 'rules'],
+  claims: ['core', 'reconcile'],
   proto: ['package'],
   native: ['core', 'package'],
-  kube: ['core', 'reconcile', 'package'],
+  kube: ['core', 'reconcile', 'claims', 'package'],
   datapath: ['core', 'rules', 'reconcile', 'native', 'package'],
   reserve: ['core', 'reconcile', 'native', 'package'],
   rpc: ['core', 'reconcile', 'proto', 'native', 'package'],
@@ -49,6 +50,7 @@ const MAY: Readonly<Record<string, readonly string[]>> = {
     'core',
     'rules',
     'reconcile',
+    'claims',
     'proto',
     'native',
     'kube',
@@ -130,7 +132,7 @@ test('every folder of daemon/ is a known layer', (t) => {
   );
 });
 
-const PURE = ['core', 'rules', 'reconcile'];
+const PURE = ['core', 'rules', 'reconcile', 'claims'];
 const BANNED: readonly (readonly [string, RegExp])[] = [
   ['Date', /\bDate\b/],
   ['Math.random', /\bMath\s*\.\s*random\b/],

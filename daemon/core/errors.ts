@@ -27,6 +27,8 @@ export type ErrorCode =
   | 'API_UNREACHABLE'
   /** The API server answered with an error. */
   | 'API_REFUSED'
+  /** This replica may not be the leader any more: it writes nothing. */
+  | 'LEASE_LOST'
   /** The numbers of a pod did not come in time, or cannot come. */
   | 'NUMBERS_MISSING'
   /** The agent or aggregator cannot be reached or refused the call. */

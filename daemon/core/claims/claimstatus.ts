@@ -68,9 +68,9 @@ export function listed(names: readonly string[], count: number): string {
   return `${names.join(', ')}${count > names.length ? ` and ${count - names.length} more` : ''}`;
 }
 
-/** The touch that makes every decision about the claim from before fail; it therefore names the revision of what it is about. */
+/** The touch that makes every decision about the claim from before fail; it therefore names the life of the HostPort that it is about. */
 export function withdrawnStatus(claim: Claim, { meta }: HostPort, time: PassTime): ClaimStatus {
-  const why = `HostPort ${meta.name} is taken back, as it stood at revision ${meta.revision}`;
+  const why = `HostPort ${meta.name} (uid ${meta.uid}) is taken back`;
   return pendingStatus(claim, 'HostPortWithdrawn', why, time);
 }
 

@@ -50,7 +50,11 @@ function seeking({ index, grants, time, verdicts }: ClaimPass, claim: Claim): re
       const { className, source } = verdict;
       const name = source.kind === 'make' ? nameOfNumber(source.number) : source.hostPort.meta.name;
       const status = boundStatus(claim, name, { className, terms: index.classes.get(className) }, time);
-      const news: News = { type: 'Normal', reason: 'Bound', message: `bound to HostPort ${name} of HostPortClass ${className}` };
+      const news: News = {
+        type: 'Normal',
+        reason: 'Bound',
+        message: `bound to HostPort ${name} of HostPortClass ${className}`,
+      };
       return [{ kind: 'bind', claim, className, source, status, news }];
     }
   }
@@ -61,7 +65,8 @@ function keeping({ index, time }: ClaimPass, claim: Claim): readonly Step[] {
   const name = claim.status.hostPortName;
   const number = numberOfName(name);
   // Nobody but somebody with the right to write statuses can have written that.
-  if (number === undefined) return tell(claim, pendingStatus(claim, 'Invalid', 'status.hostPortName is no HostPort', time));
+  if (number === undefined)
+    return tell(claim, pendingStatus(claim, 'Invalid', 'status.hostPortName is no HostPort', time));
   const hostPort = index.hostPorts.get(name);
   if (hostPort === undefined) {
     const message = `HostPort ${name} was removed by force: it is made again`;

@@ -1,7 +1,7 @@
 /** What is to be done about each class: what it is told of itself, and when it may go. It never takes a number from anybody. */
 import { formatRanges, type PortRange } from '../pool.ts';
-import type { ClaimPass } from './claimsteps.ts';
 import { listed } from './claimstatus.ts';
+import type { ClaimPass } from './claimsteps.ts';
 import { conditionOf, type Saying, withConditions } from './condition.ts';
 import { commonRanges, countOf, holdsNumber, isRange, numberOfName } from './numbers.ts';
 import { type ClassStatus, claimLabel, type HostPort, type HostPortClass, hasFinalizer } from './objects.ts';
@@ -39,11 +39,17 @@ function readiness(found: HostPortClass, hostPorts: readonly HostPort[]): Saying
   const no = (reason: string, message: string): Saying => ({ type: READY, status: 'False', reason, message });
   if (found.meta.deleting) {
     const names = hostPorts.slice(0, NAMED).map(holding);
-    return no('Deleting', `no claim gets a number any more; it goes when these HostPorts do: ${listed(names, hostPorts.length)}`);
+    return no(
+      'Deleting',
+      `no claim gets a number any more; it goes when these HostPorts do: ${listed(names, hostPorts.length)}`,
+    );
   }
   const wrong = found.pools.find((range) => !isRange(range));
   if (wrong !== undefined) {
-    return no('InvalidPools', `pool ${wrong.first}-${wrong.last} has no number: start must not be behind end; it is passed over`);
+    return no(
+      'InvalidPools',
+      `pool ${wrong.first}-${wrong.last} has no number: start must not be behind end; it is passed over`,
+    );
   }
   const fault = found.selector && selectorFault(found.selector);
   if (fault !== undefined) return no('InvalidSelector', `spec.namespaceSelector selects no namespace: ${fault}`);
@@ -61,7 +67,12 @@ function disjointness({ index }: ClaimPass, found: HostPortClass): Saying {
   if (nodePools === undefined) {
     // Only after a start: what was found before holds until all have told.
     if (before !== undefined) return before;
-    return { type: DISJOINT, status: 'Unknown', reason: 'NotReported', message: 'not every node has told its pools yet' };
+    return {
+      type: DISJOINT,
+      status: 'Unknown',
+      reason: 'NotReported',
+      message: 'not every node has told its pools yet',
+    };
   }
   const overlaps = overlapsOf(found, nodePools);
   if (overlaps.length === 0) {

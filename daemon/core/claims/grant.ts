@@ -87,7 +87,8 @@ export class Grants {
   #named(found: HostPortClass, claim: Claim): Verdict {
     const name = claim.hostPortName;
     const number = numberOfName(name);
-    if (number === undefined) return refuse('Invalid', 'spec.hostPortName is no name of a HostPort: write hp-<1..65535>');
+    if (number === undefined)
+      return refuse('Invalid', 'spec.hostPortName is no name of a HostPort: write hp-<1..65535>');
     const hostPort = this.#index.hostPorts.get(name);
     if (hostPort === undefined) {
       if (!holdsNumber(found, number)) {
@@ -103,7 +104,8 @@ export class Grants {
     }
     if (meta.deleting) return refuse('HostPortDeleting', `HostPort ${name} is being deleted`);
     if (claimRef?.uid === claim.meta.uid) return give(found, { kind: 'have', hostPort });
-    const open = claimRef === undefined || (claimRef.uid === undefined && claimLabel(claimRef) === claimLabel(claim.meta));
+    const open =
+      claimRef === undefined || (claimRef.uid === undefined && claimLabel(claimRef) === claimLabel(claim.meta));
     if (!open || this.#isTaken(number, claim)) return taken(name);
     return give(found, { kind: 'take', hostPort });
   }

@@ -2,8 +2,9 @@
  * What is to be done about each HostPort. It is given back only when its claim is gone or has another number, and both are so for
  * good once they are so; one of a claim that has none yet is taken back only after the claim was told (`withdraw`).
  */
-import type { ClaimPass } from './claimsteps.ts';
+
 import { withdrawnStatus } from './claimstatus.ts';
+import type { ClaimPass } from './claimsteps.ts';
 import { type Saying, withConditions } from './condition.ts';
 import type { Verdict } from './grant.ts';
 import { numberOfName } from './numbers.ts';
@@ -88,7 +89,11 @@ function tell(
   if (isSame(status, standing)) return [];
   const news =
     phase === 'Released' && standing.phase !== 'Released'
-      ? ({ type: 'Normal', reason: 'Released', message: 'released and kept: remove spec.claimRef to give it to others' } as const)
+      ? ({
+          type: 'Normal',
+          reason: 'Released',
+          message: 'released and kept: remove spec.claimRef to give it to others',
+        } as const)
       : undefined;
   return [{ kind: 'tell-hostport', object: hostPort, status, ...(news === undefined ? {} : { news }) }];
 }

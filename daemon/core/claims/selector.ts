@@ -25,11 +25,11 @@ export function selectorFault({ matchExpressions }: LabelSelector): string | und
 
 export function isSelected(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
   if (selectorFault(selector) !== undefined) return false;
-  const valueOf = (key: string) => (Object.hasOwn(labels, key) ? labels[key] : undefined);
+  const labelOf = (key: string) => (Object.hasOwn(labels, key) ? labels[key] : undefined);
   return (
-    Object.entries(selector.matchLabels).every(([key, value]) => valueOf(key) === value) &&
+    Object.entries(selector.matchLabels).every(([key, value]) => labelOf(key) === value) &&
     selector.matchExpressions.every(({ key, operator, values }) => {
-      const value = valueOf(key);
+      const value = labelOf(key);
       switch (operator) {
         case 'In':
           return value !== undefined && values.includes(value);

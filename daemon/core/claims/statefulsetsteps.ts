@@ -33,7 +33,10 @@ export function stepsForStatefulSet(index: Index, statefulSet: StatefulSet, max:
     const last = templateClaimName(portName, `${meta.name}-${start + Math.max(0, replicas - 1)}`);
     const wrong = faultOf(portName, className, last);
     if (wrong !== undefined) {
-      complain('InvalidClaimTemplate', `annotation claim-template.berth.dev/${quoted(portName).slice(1, -1)}: ${wrong}`);
+      complain(
+        'InvalidClaimTemplate',
+        `annotation claim-template.berth.dev/${quoted(portName).slice(1, -1)}: ${wrong}`,
+      );
       continue;
     }
     for (let ordinal = start; ordinal < start + replicas && steps.length < max; ordinal++) {
@@ -42,9 +45,15 @@ export function stepsForStatefulSet(index: Index, statefulSet: StatefulSet, max:
       const found = index.claims.get(claimLabel(claim));
       if (found === undefined) steps.push({ kind: 'provide', claim, className, statefulSet });
       else if (!found.owners.includes(meta.uid)) {
-        complain('ClaimNotOwned', `claim ${name} is there and not this StatefulSet's: it is left as it is; delete it, or rename one of the two`);
+        complain(
+          'ClaimNotOwned',
+          `claim ${name} is there and not this StatefulSet's: it is left as it is; delete it, or rename one of the two`,
+        );
       } else if (found.className !== className) {
-        complain('ClaimOfAnotherClass', `claim ${name} is of HostPortClass ${found.className}, not ${className}, and stays so: delete it to get one of the other class`);
+        complain(
+          'ClaimOfAnotherClass',
+          `claim ${name} is of HostPortClass ${found.className}, not ${className}, and stays so: delete it to get one of the other class`,
+        );
       }
     }
   }

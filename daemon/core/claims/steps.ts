@@ -51,7 +51,13 @@ export type Step =
       readonly news: News;
     }
   /** A bound claim's HostPort is gone: it is made again. */
-  | { readonly kind: 'remake'; readonly claim: Claim; readonly className: string; readonly number: number; readonly news: News }
+  | {
+      readonly kind: 'remake';
+      readonly claim: Claim;
+      readonly className: string;
+      readonly number: number;
+      readonly news: News;
+    }
   /** A bound claim's HostPort does not name it any more. */
   | { readonly kind: 'restore'; readonly claim: Claim; readonly hostPort: HostPort; readonly news: News }
   /** Another claim has the number of this one. */
@@ -68,7 +74,12 @@ export type Step =
   | { readonly kind: 'finish'; readonly claim: Claim }
   /** The class is being deleted and no HostPort of it is left. */
   | { readonly kind: 'retire'; readonly object: HostPortClass }
-  | { readonly kind: 'provide'; readonly claim: ClaimName; readonly className: string; readonly statefulSet: StatefulSet };
+  | {
+      readonly kind: 'provide';
+      readonly claim: ClaimName;
+      readonly className: string;
+      readonly statefulSet: StatefulSet;
+    };
 
 /** What is wrong with something that cannot be told in its own status. */
 export interface Complaint {
@@ -76,29 +87,29 @@ export interface Complaint {
   readonly news: News;
 }
 
-/** What the step is about: two steps of one key are never under way together, and one that failed waits. */
-export function keyOfStep(step: Step): string {
+/** What the step is about: two steps about one thing are never under way together. */
+export function subjectOf(step: Step): string {
   switch (step.kind) {
     case 'hold':
-      return `hold ${step.owned.kind} ${step.owned.object.meta.uid}`;
+      return step.owned.object.meta.uid;
     case 'tell-class':
     case 'tell-hostport':
     case 'tell-claim':
     case 'retire':
-      return `${step.kind} ${step.object.meta.uid}`;
+      return step.object.meta.uid;
     case 'bind':
     case 'remake':
     case 'restore':
     case 'lose':
     case 'finish':
-      return `${step.kind} ${step.claim.meta.uid}`;
+      return step.claim.meta.uid;
     case 'release':
     case 'withdraw':
     case 'let-go':
-      return `${step.kind} ${step.hostPort.meta.uid}`;
+      return step.hostPort.meta.uid;
     case 'ask':
-      return `ask ${step.namespace}`;
+      return step.namespace;
     case 'provide':
-      return `provide ${step.claim.namespace}/${step.claim.name}`;
+      return `${step.claim.namespace}/${step.claim.name}`;
   }
 }

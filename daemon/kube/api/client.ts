@@ -19,7 +19,7 @@ const REQUEST_MS = 15_000;
 export type PatchType = 'application/merge-patch+json' | 'application/strategic-merge-patch+json';
 
 export interface ApiRequest {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;

@@ -1,17 +1,7 @@
-/** Waiting that a signal ends, and time limits that a signal carries: both on the clock that is given, never on their own. */
+/** Time limits that a signal carries, and waiting that a signal ends: both on the clock that is given, never on their own. */
 import type { Clock } from '../../reconcile/ports.ts';
 
-/** Resolves after `ms`, or as soon as the signal aborts. Never rejects. */
-export async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const end = () => resolve();
-  const cancel = clock.after(ms, end);
-  signal.addEventListener('abort', end, { once: true });
-  await promise;
-  cancel();
-  signal.removeEventListener('abort', end);
-}
+export { pause } from '../../reconcile/pause.ts';
 
 /** A signal that aborts when its parent does, or when `ms` went by without `restart`. To be disposed of: it hangs on its parent. */
 export class Deadline implements Disposable {

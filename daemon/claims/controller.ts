@@ -1,0 +1,150 @@
+/**
+ * The controller, as long as it leads: sees, decides, acts, again and again. News only set a flag; a pass derives everything from what is
+ * seen then, so that nothing depends on which news came, in which order, or to whom.
+ */
+import { decide } from '../core/claims/decide.ts';
+import { isSame } from '../core/claims/same.ts';
+import type { Complaint } from '../core/claims/steps.ts';
+import type { ClaimView, NodePool, Uses } from '../core/claims/view.ts';
+import { messageOf } from '../core/errors.ts';
+import { Carrier } from './carrier.ts';
+import type { ClaimObserver, ClaimWorld, Seen, SeenKind } from './ports.ts';
+import { Shelves } from './shelves.ts';
+import { Work } from './work.ts';
+
+/** Between passes, in ms: a burst of news is decided on together. */
+const GAP_MS = 50;
+/** How often is looked what pools nodes have, and whether everything is as it should be. */
+const LOOK_MS = 10_000;
+/** Complaints that were told are told again only when they were forgotten. */
+const MAX_COMPLAINTS = 1_000;
+
+export class ClaimController implements ClaimObserver {
+  readonly #world: ClaimWorld;
+  readonly #shelves = new Shelves();
+  readonly #uses = new Map<string, Uses>();
+  readonly #work: Work;
+  readonly #complained = new Set<string>();
+  #nodePools: readonly NodePool[] | undefined;
+  #lastPass = Number.NEGATIVE_INFINITY;
+  #wakeAt = Number.POSITIVE_INFINITY;
+  #cancel: () => void = () => {};
+  #cancelLook: () => void = () => {};
+  #stopped = false;
+  #synced = false;
+
+  constructor(world: ClaimWorld) {
+    this.#world = world;
+    const { clock, random, api, recorder } = world;
+    const carrier = new Carrier({
+      api,
+      shelves: this.#shelves,
+      uses: this.#uses,
+      monotonic: () => clock.monotonic(),
+      tell: (about, news) => recorder.record({ kind: 'news', about, news }),
+    });
+    this.#work = new Work({
+      clock,
+      random,
+      carry: (step) => carrier.carry(step),
+      done: ({ kind }, outcome) => recorder.record({ kind: 'step', step: kind, outcome }),
+      failed: (step, error) => this.#failed(step.kind, error),
+      changed: () => this.#mark(),
+    });
+  }
+
+  /** What is seen now; undefined before everything was listed. */
+  get view(): ClaimView | undefined {
+    return this.#shelves.complete ? this.#shelves.view(this.#uses, this.#nodePools) : undefined;
+  }
+
+  /** Until the signal aborts and what is under way has ended. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#look();
+    await this.#world.api.watch(this, signal);
+    this.#stopped = true;
+    this.#cancel();
+    this.#cancelLook();
+    await this.#work.stop();
+  }
+
+  listed<K extends SeenKind>(kind: K, objects: readonly Seen[K][]): void {
+    this.#shelves.of(kind).replace(objects);
+    if (this.#shelves.complete && !this.#synced) {
+      this.#synced = true;
+      this.#world.recorder.record({ kind: 'synced' });
+    }
+    this.#mark();
+  }
+
+  changed<K extends SeenKind>(kind: K, object: Seen[K]): void {
+    if (this.#shelves.of(kind).put(object)) this.#mark();
+  }
+
+  deleted<K extends SeenKind>(kind: K, object: Seen[K]): void {
+    this.#shelves.of(kind).delete(object);
+    this.#mark();
+  }
+
+  failed(error: Error): void {
+    this.#failed('watch', error);
+  }
+
+  #failed(operation: string, error: unknown): void {
+    const failure = error instanceof Error ? error : new Error(messageOf(error));
+    this.#world.recorder.record({ kind: 'failure', operation, error: failure });
+  }
+
+  #look(): void {
+    const { clock, random, nodePools } = this.#world;
+    const pools = nodePools();
+    if (!isSame(pools, this.#nodePools)) this.#mark();
+    this.#nodePools = pools;
+    this.#cancelLook = clock.after(LOOK_MS * (0.9 + random() / 10), () => {
+      if (!this.#stopped) this.#look();
+    });
+  }
+
+  /** A pass as soon as the last one is long enough ago: a lone piece of news is decided on at once. */
+  #mark(): void {
+    this.#wake(this.#lastPass + GAP_MS);
+  }
+
+  #wake(at: number): void {
+    if (this.#stopped || at >= this.#wakeAt) return;
+    const { clock } = this.#world;
+    this.#wakeAt = at;
+    this.#cancel();
+    this.#cancel = clock.after(Math.max(0, at - clock.monotonic()), () => this.#pass());
+  }
+
+  #pass(): void {
+    this.#wakeAt = Number.POSITIVE_INFINITY;
+    const { clock, recorder } = this.#world;
+    if (this.#stopped || !this.#shelves.complete) return;
+    const began = clock.monotonic();
+    this.#forget();
+    const time = { monotonic: began, text: this.#world.timestamp() };
+    const { steps, complaints, wakeAt } = decide(this.#shelves.view(this.#uses, this.#nodePools), time);
+    this.#lastPass = clock.monotonic();
+    this.#work.plan(steps);
+    for (const complaint of complaints) this.#complain(complaint);
+    recorder.record({ kind: 'pass', ms: this.#lastPass - began, steps: steps.length });
+    const next = Math.min(wakeAt, this.#work.dueAt);
+    if (next < Number.POSITIVE_INFINITY) this.#wake(Math.max(next, this.#lastPass + GAP_MS));
+  }
+
+  /** Answers about claims that are gone. */
+  #forget(): void {
+    const uids = new Set(this.#shelves.claims.values().map(({ meta }) => meta.uid));
+    for (const uid of this.#uses.keys()) if (!uids.has(uid)) this.#uses.delete(uid);
+  }
+
+  #complain({ statefulSet, news }: Complaint): void {
+    const key = `${statefulSet.meta.uid} ${news.reason} ${news.message}`;
+    if (this.#complained.has(key)) return;
+    if (this.#complained.size >= MAX_COMPLAINTS) this.#complained.clear();
+    this.#complained.add(key);
+    this.#world.recorder.record({ kind: 'news', about: { kind: 'StatefulSet', object: statefulSet }, news });
+  }
+}
