@@ -274,7 +274,8 @@ export class ObjectsDouble {
       const [plural, name, sub] = scoped ? steps.slice(2) : steps;
       // What is in a namespace is no subresource of it.
       const inside = !resource.namespaced && sub !== undefined && sub !== 'status';
-      if (plural === resource.plural && !inside) return { resource, namespace: scoped ? steps[1] : undefined, name, sub };
+      if (plural === resource.plural && !inside)
+        return { resource, namespace: scoped ? steps[1] : undefined, name, sub };
     }
     return undefined;
   }

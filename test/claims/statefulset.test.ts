@@ -1,0 +1,79 @@
+/** Claims for the pods of StatefulSets. */
+import test from 'ava';
+import { claimPath, Rig, type Thing } from './rig.ts';
+
+const SETS = '/apis/apps/v1/namespaces/shop/statefulsets';
+
+function started(): Rig {
+  const rig = new Rig();
+  rig.createNamespace('shop');
+  rig.createClass('games', { pools: [{ start: 7000, end: 7009 }] });
+  rig.start('a');
+  return rig;
+}
+
+function createSet(rig: Rig, replicas: number, annotations: object, more: object = {}): Thing {
+  const spec = { replicas, template: { metadata: { annotations } }, ...more };
+  return rig.ask('POST', SETS, { metadata: { name: 'arena' }, spec });
+}
+
+const names = (rig: Rig) => rig.claims().map(({ metadata }) => metadata.name);
+
+test('a StatefulSet gets a claim for each of its pods, which is its own and outlives scaling down', async (t) => {
+  await using rig = started();
+  const { uid } = createSet(rig, 2, { 'claim-template.berth.dev/game': 'games', other: 'x' }).metadata;
+  await rig.until(() => rig.phase('shop', 'game-arena-0') === 'Bound' && rig.phase('shop', 'game-arena-1') === 'Bound');
+  t.deepEqual(rig.claim('shop', 'game-arena-0').metadata.ownerReferences, [
+    { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'arena', uid, controller: true },
+  ]);
+  rig.patch(`${SETS}/arena`, { spec: { replicas: 3 } });
+  await rig.until(() => rig.phase('shop', 'game-arena-2') === 'Bound');
+  rig.patch(`${SETS}/arena`, { spec: { replicas: 0 } });
+  await rig.run(60_000);
+  t.deepEqual(names(rig), ['game-arena-0', 'game-arena-1', 'game-arena-2']);
+});
+
+test('ordinals begin where the StatefulSet says', async (t) => {
+  await using rig = started();
+  createSet(rig, 2, { 'claim-template.berth.dev/game': 'games' }, { ordinals: { start: 5 } });
+  await rig.until(() => rig.claims().length === 2);
+  await rig.run(10_000);
+  t.deepEqual(names(rig), ['game-arena-5', 'game-arena-6']);
+});
+
+test('a claim that is not its own, or of another class, is reported once and left as it is', async (t) => {
+  await using rig = started();
+  rig.createClass('other', { pools: [{ start: 9000, end: 9009 }] });
+  rig.createClaim('shop', 'game-arena-0', { hostPortClassName: 'games' });
+  createSet(rig, 2, { 'claim-template.berth.dev/game': 'games' });
+  await rig.until(() => rig.phase('shop', 'game-arena-1') === 'Bound');
+  rig.patch(`${SETS}/arena`, {
+    spec: { template: { metadata: { annotations: { 'claim-template.berth.dev/game': 'other' } } } },
+  });
+  await rig.run(60_000);
+  const [replica] = rig.replicas;
+  t.deepEqual(replica?.news('ClaimNotOwned').length, 1);
+  t.deepEqual(replica?.news('ClaimOfAnotherClass').length, 1);
+  t.is(rig.claim('shop', 'game-arena-0').metadata.ownerReferences, undefined);
+  t.is(rig.claim('shop', 'game-arena-1').spec.hostPortClassName, 'games');
+});
+
+test('a template that can be nobody\u2019s claim is reported', async (t) => {
+  await using rig = started();
+  createSet(rig, 1, { 'claim-template.berth.dev/No_Name': 'games', 'claim-template.berth.dev/web': '' });
+  const [replica] = rig.replicas;
+  await rig.until(() => replica?.news('InvalidClaimTemplate').length === 2);
+  t.deepEqual(names(rig), []);
+});
+
+test('a claim of a StatefulSet that is deleted comes again, with a number', async (t) => {
+  await using rig = started();
+  createSet(rig, 1, { 'claim-template.berth.dev/game': 'games' });
+  await rig.until(() => rig.phase('shop', 'game-arena-0') === 'Bound');
+  const { uid } = rig.claim('shop', 'game-arena-0').metadata;
+  rig.ask('DELETE', claimPath('shop', 'game-arena-0'));
+  await rig.until(
+    () => rig.claim('shop', 'game-arena-0')?.metadata.uid !== uid && rig.phase('shop', 'game-arena-0') === 'Bound',
+  );
+  t.pass();
+});
