@@ -37,6 +37,8 @@ export interface ReplicaOptions {
   readonly journey?: (asked: Asked) => Journey;
   /** How long a line of a watch takes, in ms. */
   readonly lag?: () => number;
+  /** Of its own: then it leads whoever else does. */
+  readonly lease?: string;
   /** A bug that is put between the controller and its API. */
   readonly alter?: (api: ClaimApi) => ClaimApi;
   /** Asked before each request is sent: false kills the replica there. */
@@ -192,7 +194,12 @@ export class Replica {
       await this.controller.run(signal);
     };
     const election = new Election({
-      store: new ApiLease({ client, namespace: 'berth-system', name: 'berth-claims', now: () => rig.time.wall }),
+      store: new ApiLease({
+        client,
+        namespace: 'berth-system',
+        name: options.lease ?? 'berth-claims',
+        now: () => rig.time.wall,
+      }),
       identity: name,
       clock,
       random,
