@@ -15,6 +15,7 @@ const MUST_BE_REACHED = [
   'an answer is 429',
   'an answer is 500, to a read',
   'a host port is deleted',
+  'a host port is deleted as soon as it is there',
   'an administrator makes a host port',
   'a class is deleted',
   'a class comes again',

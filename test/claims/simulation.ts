@@ -50,6 +50,7 @@ class Run implements AsyncDisposable {
     this.#rig = new Rig(seed);
     this.#judge = new Judge(this.#rig);
     this.#shared = seed % 3 === 0;
+    this.#meddle();
   }
 
   async play(): Promise<void> {
@@ -80,6 +81,21 @@ class Run implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#rig[Symbol.asyncDispose]();
+  }
+
+  /** Some HostPorts are deleted by hand within moments of their making: while their claims become bound. */
+  #meddle(): void {
+    const { server, random, time } = this.#rig;
+    const judged = server.onChange;
+    server.onChange = (change) => {
+      judged(change);
+      const { name } = change.object.metadata;
+      if (change.plural !== 'hostports' || change.type !== 'ADDED' || this.#calm || !random.chance(0.15)) return;
+      time.after(random.between(0, 60), () => {
+        if (this.#calm || this.#rig.hostPort(name) === undefined) return;
+        this.#reach('a host port is deleted as soon as it is there', this.#rig.ask('DELETE', hostPortPath(name)));
+      });
+    };
   }
 
   /** Nothing goes wrong any more: everything must be as it should, and then nothing must be written. */

@@ -1,0 +1,23 @@
+/** The judge of the simulation can find what it is for: bugs that are put back in are found, each by the rule that forbids it. */
+import test from 'ava';
+import { simulate } from './simulation.ts';
+import { VARIANTS } from './variants.ts';
+
+const SEEDS = 400;
+
+for (const { title, rules, from = 1, alter } of VARIANTS) {
+  test(`found: ${title}`, async (t) => {
+    for (let seed = from; seed < from + SEEDS; seed++) {
+      const { violation } = await simulate(seed, { alter });
+      if (violation === undefined) continue;
+      t.log(`seed ${seed}: ${violation.rule}: ${violation.detail}`);
+      t.true(rules.includes(violation.rule), violation.rule);
+      return;
+    }
+    t.fail(`none of ${SEEDS} seeds from ${from} on finds it`);
+  });
+}
+
+test('a wrapper that changes nothing breaks nothing', async (t) => {
+  for (let seed = 1; seed <= 20; seed++) t.is((await simulate(seed, { alter: (api) => api })).violation, undefined);
+});
