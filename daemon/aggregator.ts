@@ -64,6 +64,11 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
     }
     // Where agents have a door at which they prove their node, nobody speaks for a node without that.
     const plain = secure?.door === undefined ? trusting : reading;
+    if (options.claims) {
+      const { openClaims } = await import('./claimcontroller.ts');
+      const reported = () => (served?.ready && cluster.count.heard > 0 ? cluster.records : undefined);
+      opened.use(await openClaims(options, { reported, log, metrics }));
+    }
     served = await serveCluster({
       cluster,
       doors: [{ address: options.listen, authenticator: plain }, ...(secure?.door === undefined ? [] : [secure.door])],

@@ -2,13 +2,12 @@
  * What an aggregator needs of the API server: whose tokens are, what their owners may do, on which nodes agents run, and Events about
  * those that cheat. Constructs that.
  */
-import { hostname } from 'node:os';
+import { openEvents } from './aggregatorevents.ts';
 import type { ClusterRegistry } from './core/cluster.ts';
 import { AccessReviewer } from './kube/accessreview.ts';
 import { AgentPods } from './kube/agentpods.ts';
 import { ApiClient } from './kube/api/client.ts';
 import { findCredentials } from './kube/api/connect.ts';
-import { EventWriter } from './kube/eventwriter.ts';
 import { Forbidden } from './kube/forbidden.ts';
 import { TokenReviewer } from './kube/tokenreview.ts';
 import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
@@ -49,7 +48,7 @@ export async function openClusterAccess(
     end.abort();
     await pods;
   });
-  const events = eventsOf(client, failed('events'));
+  const events = openEvents(client, new Forbidden(failed('events')), failed('events'));
   opened.defer(() => events.stop());
   const owned = opened.move();
   return {
@@ -90,25 +89,4 @@ function accountsOf(
     report: failed('authentication'),
   };
   return { identities, pods };
-}
-
-/** Writes one Event after the other. */
-function eventsOf(client: ApiClient, onError: (error: Error) => void): EventWriter {
-  let busy = false;
-  const work = async () => {
-    if (busy) return;
-    busy = true;
-    while (writer.waiting) await writer.writeNext();
-    busy = false;
-  };
-  const writer: EventWriter = new EventWriter({
-    client,
-    node: hostname(),
-    clock: systemClock,
-    random: Math.random,
-    forbidden: new Forbidden(onError),
-    onError,
-    onWork: () => void work(),
-  });
-  return writer;
 }

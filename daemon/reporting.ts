@@ -36,6 +36,7 @@ interface Reported {
 /** More than the aggregator takes (the contract says how many) is left out. */
 const MAX_ADDRESSES = 32;
 const MAX_POOLS = 256;
+const MAX_RANGES = 256;
 
 /** Not started yet. Throws CONFIG_INVALID. */
 export function openReporter(options: AgentOptions, reported: Reported): Reporter {
@@ -89,6 +90,7 @@ function nodeStatus(
         freeTcp: ledger.free(pool.name, now, 'TCP'),
         freeUdp: ledger.free(pool.name, now, 'UDP'),
         freeSctp: ledger.free(pool.name, now, 'SCTP'),
+        ranges: pool.ranges.slice(0, MAX_RANGES),
       })),
   };
 }

@@ -3,6 +3,7 @@
  * Pure: time comes in as an argument.
  */
 import type { LiveMapping } from './livemapping.ts';
+import type { PortRange } from './pool.ts';
 import type { ReportSession } from './reportsession.ts';
 
 /** One moment by both clocks, in ms: `now` is told to people and may jump, `monotonic` decides. */
@@ -31,6 +32,8 @@ export interface ReportedPool {
   readonly freeTCP: number;
   readonly freeUDP: number;
   readonly freeSCTP: number;
+  /** Absent: the agent does not say which numbers those are. */
+  readonly ranges?: readonly PortRange[];
 }
 
 /** What is true of a node as a whole. */

@@ -1,18 +1,30 @@
 /**
- * The Events of pods, aggregated: the same one again is counted, not written anew. Its name is made of what it says, so
+ * The Events of pods and of other objects, aggregated: the same one again is counted, not written anew. Its name is made of what it says, so
  * that the next agent goes on counting. Bounded: what was quiet for the longest time is forgotten first.
  */
 import { createHash } from 'node:crypto';
-import type { PodEvent, PodRef } from '../core/vocabulary.ts';
+import type { PodRef } from '../core/vocabulary.ts';
 
 const MAX_ENTRIES = 1_000;
 /** 253 for the name, of which a dot and the hash take 17. */
 const MAX_STEM = 236;
 
+/** What an Event is about: a pod, unless it says what else. One without a namespace is the cluster's. */
+export interface Involved extends PodRef {
+  readonly type?: { readonly apiVersion: string; readonly kind: string };
+}
+
+/** What is told; `reason` is CamelCase. */
+export interface ObjectEvent {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+}
+
 /** One Event object. */
 export interface Entry {
-  readonly pod: PodRef;
-  readonly event: PodEvent;
+  readonly pod: Involved;
+  readonly event: ObjectEvent;
   readonly name: string;
   /** ISO, without fractions of a second (metav1.Time). */
   first: string;
@@ -32,13 +44,13 @@ export class EventBook {
   readonly #entries = new Map<string, Entry>();
 
   /** `now` in ms since the epoch. */
-  note(pod: PodRef, event: PodEvent, now: number): Entry {
+  note(pod: Involved, event: ObjectEvent, now: number): Entry {
     const name = nameOf(pod, event);
     const key = `${pod.namespace}/${name}`;
     const time = `${new Date(now).toISOString().slice(0, 19)}Z`;
     const known = this.#entries.get(key);
     const entry: Entry = known ?? {
-      pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid },
+      pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid, ...(pod.type && { type: pod.type }) },
       event,
       name,
       first: time,
@@ -79,12 +91,12 @@ export class EventBook {
 
 /** An Event of core/v1, which `kubectl describe` counts as `(x3 over 5m)`. */
 export function eventObject({ pod, event, name, first, last, count }: Entry, node: string): object {
-  const { namespace, name: podName, uid } = pod;
+  const { namespace, name: podName, uid, type = { apiVersion: 'v1', kind: 'Pod' } } = pod;
   return {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: { name, namespace },
-    involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName, uid },
+    metadata: { name, namespace: namespaceOf(pod) },
+    involvedObject: { ...type, ...(namespace === '' ? {} : { namespace }), name: podName, uid },
     type: event.type,
     reason: event.reason,
     message: event.message,
@@ -95,7 +107,12 @@ export function eventObject({ pod, event, name, first, last, count }: Entry, nod
   };
 }
 
-function nameOf(pod: PodRef, { type, reason, message }: PodEvent): string {
+/** Events are namespaced; those about objects of the cluster are in `default` (the API server refuses another one). */
+export function namespaceOf({ namespace }: Involved): string {
+  return namespace === '' ? 'default' : namespace;
+}
+
+function nameOf(pod: PodRef, { type, reason, message }: ObjectEvent): string {
   const hash = createHash('sha256').update([pod.uid, type, reason, message].join('\n')).digest('hex').slice(0, 16);
   // A DNS subdomain: no dot or hyphen before a dot.
   return `${pod.name.slice(0, MAX_STEM).replace(/[-.]+$/, '')}.${hash}`;

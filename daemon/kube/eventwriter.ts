@@ -3,13 +3,13 @@
  * people, and what it says stands in the condition too.
  */
 import { BerthError, messageOf } from '../core/errors.ts';
-import { type PodEvent, type PodRef, podLabel } from '../core/vocabulary.ts';
+import { podLabel } from '../core/vocabulary.ts';
 import type { Clock, Random } from '../reconcile/ports.ts';
 import { isConflict, isForbidden, isInvalid, isNamespaceEnding, isNotFound, retryAfterOf } from './api/apierror.ts';
 import { backoff } from './api/backoff.ts';
 import type { Api } from './api/client.ts';
 import { fieldsOf } from './apipod.ts';
-import { type Entry, EventBook, eventObject } from './eventbook.ts';
+import { type Entry, EventBook, eventObject, type Involved, namespaceOf, type ObjectEvent } from './eventbook.ts';
 import type { Forbidden } from './forbidden.ts';
 
 const MAX_ATTEMPTS = 8;
@@ -41,7 +41,7 @@ export class EventWriter {
     return this.#queue.length > 0;
   }
 
-  note(pod: PodRef, event: PodEvent): void {
+  note(pod: Involved, event: ObjectEvent): void {
     const entry = this.#book.note(pod, event, this.#options.clock.now());
     if (entry.state === 'idle') this.#enqueue(entry);
   }
@@ -130,7 +130,8 @@ export class EventWriter {
     const nowhere = isNamespaceEnding(error) || isNotFound(error);
     if (nowhere || isForbidden(error) || isInvalid(error) || entry.failures >= MAX_ATTEMPTS) {
       const { pod, event } = entry;
-      const why = `the Event ${event.reason} of pod ${podLabel(pod)} is given up: ${messageOf(error)}`;
+      const whose = `${pod.type?.kind ?? 'pod'} ${pod.namespace === '' ? pod.name : podLabel(pod)}`;
+      const why = `the Event ${event.reason} of ${whose} is given up: ${messageOf(error)}`;
       if (!nowhere && isForbidden(error)) forbidden.refused(operationOf(entry), error);
       else if (!nowhere) onError(new BerthError('PUBLISH_FAILED', why, { cause: error }));
       this.#book.drop(entry);
@@ -151,7 +152,7 @@ export class EventWriter {
 }
 
 function collectionOf({ pod }: Entry): string {
-  return `/api/v1/namespaces/${encodeURIComponent(pod.namespace)}/events`;
+  return `/api/v1/namespaces/${encodeURIComponent(namespaceOf(pod))}/events`;
 }
 
 function pathOf(entry: Entry): string {

@@ -1,5 +1,6 @@
 /** The aggregator's metrics in Prometheus' text format. Labels are bounded: no metric names a node. */
 import { Counter, Gauge, Registry } from 'prom-client';
+import { ClaimMetrics, type ClaimSnapshot } from './claimmetrics.ts';
 import { processMetrics } from './processmetrics.ts';
 
 /** What is true at the moment of a scrape. */
@@ -25,6 +26,7 @@ export class AggregatorMetrics {
   readonly #resyncs: Counter;
   readonly #refused: Counter<'code'>;
   readonly #impostors: Counter;
+  #claims: ClaimMetrics | undefined;
 
   constructor(version: string, snapshot: () => ClusterSnapshot) {
     this.#snapshot = snapshot;
@@ -85,6 +87,12 @@ export class AggregatorMetrics {
     this.#impostors.inc();
   }
 
+  /** From now on those of the controller of claims are told too. Once. */
+  withClaims(snapshot: () => ClaimSnapshot): ClaimMetrics {
+    this.#claims = new ClaimMetrics(this.#registry, snapshot);
+    return this.#claims;
+  }
+
   /** The exposition, and the content type to serve it with. */
   async expose(): Promise<{ readonly type: string; readonly text: string }> {
     const { nodes, mappings, watchers, streams, ready } = this.#snapshot();
@@ -93,6 +101,7 @@ export class AggregatorMetrics {
     this.#watchers.set(watchers);
     this.#streams.set(streams);
     this.#ready.set(ready ? 1 : 0);
+    this.#claims?.refresh();
     return { type: this.#registry.contentType, text: await this.#registry.metrics() };
   }
 }

@@ -75,6 +75,20 @@ export const AGGREGATOR_TABLE = {
     parse: value.absolutePath(),
     help: "How to reach the API server; without it: as the pod's service account, or, outside a cluster, by KUBECONFIG or ~/.kube/config.",
   },
+  claims: {
+    type: 'boolean',
+    value: '',
+    default: 'false',
+    parse: value.truth,
+    help: 'Give host ports to HostPortClaims (deploy/claims has their definitions): one replica does at a time.',
+  },
+  claimsLease: {
+    type: 'string',
+    value: 'NAME',
+    default: 'berth-claims',
+    parse: value.nodeName,
+    help: 'The Lease in --aggregator-namespace that the replica holds which gives host ports to claims.',
+  },
   insecureListen: {
     type: 'boolean',
     value: '',

@@ -12,6 +12,7 @@ import type {
   ReportedPool,
   ReportedStatus,
 } from '../core/noderecord.ts';
+import type { PortRange } from '../core/pool.ts';
 import type { ReportedChange, ReportedDelta, ReportedMapping, SnapshotPart } from '../core/reportsession.ts';
 import type { Cidr, PodRef, Protocol } from '../core/vocabulary.ts';
 import { fromTimestamp, protocolOf } from './convert.ts';
@@ -31,6 +32,7 @@ const MAX_POD_IPS = 2;
 const MAX_CIDRS = 64;
 const MAX_ADDRESSES = 32;
 const MAX_POOLS = 256;
+const MAX_RANGES = 256;
 /** 9999-12-31, in ms. */
 const MAX_TIME = 253_402_300_799_999;
 
@@ -196,13 +198,20 @@ export function isIPType(type: NodeAddressType): boolean {
 }
 
 function readPool(wire: berth.v1.PoolStatus.$Properties): ReportedPool {
+  const ranges = each('ranges', wire.ranges, readRange, MAX_RANGES);
   return {
     name: text('name', wire.name, POOL, 'the name of a pool'),
     ports: number('ports', wire.ports, 0, MAX_PORT),
     freeTCP: number('free_tcp', wire.freeTcp, 0, MAX_PORT),
     freeUDP: number('free_udp', wire.freeUdp, 0, MAX_PORT),
     freeSCTP: number('free_sctp', wire.freeSctp, 0, MAX_PORT),
+    ...(ranges.length === 0 ? {} : { ranges }),
   };
+}
+
+function readRange(wire: berth.v1.PortRange.$Properties): PortRange {
+  const first = number('first', wire.first, 1, MAX_PORT);
+  return { first, last: number('last', wire.last, first, MAX_PORT) };
 }
 
 function text(field: string, value: string | null | undefined, pattern: RegExp, what: string): string {
