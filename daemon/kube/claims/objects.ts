@@ -185,14 +185,14 @@ export class ClaimObjects implements ClaimApi {
     }
   }
 
-  /** Refused with 409 when the object has another revision, or another uid. */
+  /** Refused with 409 when the object has another revision; no two lives of a name ever have the same one. */
   async #patch<K extends OwnedKind>(
     kind: K,
     target: Target,
     { metadata, ...rest }: { readonly metadata?: object; readonly [key: string]: unknown },
     sub = '',
   ): Promise<Written<Seen[K]>> {
-    const body = { metadata: { ...metadata, uid: target.uid, resourceVersion: target.revision }, ...rest };
+    const body = { metadata: { ...metadata, resourceVersion: target.revision }, ...rest };
     const path = `${pathOf(kind, target)}${sub}`;
     return this.#write(kind, { method: 'PATCH', path, type: 'application/merge-patch+json', body });
   }
