@@ -77,10 +77,13 @@ export function rightFor({ method, path, query }: Pick<Asked, 'method' | 'path' 
   const [, kind, ...rest] = path.split('/');
   const group = kind === 'api' ? '' : (rest[0] ?? '');
   const [first = '', ...others] = rest.slice(kind === 'api' ? 1 : 2);
-  const [resource = '', name] = first === 'namespaces' ? others.slice(1) : [first, ...others];
+  const inside = first === 'namespaces' && others.length > 1;
+  const [resource = '', name, sub] = inside ? others.slice(1) : [first, ...others];
   const reading = name !== undefined ? 'get' : query.watch !== undefined ? 'watch' : 'list';
-  const verb = { POST: 'create', PUT: 'update', PATCH: 'patch' }[method] ?? reading;
-  return right(verb, group, resource, resource === 'secrets' || resource === 'configmaps' ? name : undefined);
+  const verb = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }[method] ?? reading;
+  const named = ['secrets', 'configmaps', 'leases'].includes(resource);
+  const whole = sub === undefined || group !== 'berth.dev' ? resource : `${resource}/${sub}`;
+  return right(verb, group, whole, named ? name : undefined);
 }
 
 function right(verb: string, group: string, resource: string, name: string | undefined): string {

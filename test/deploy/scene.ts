@@ -25,6 +25,14 @@ export function manifests(minor: number): readonly Thing[] {
   );
 }
 
+/** The same of deploy/claiming. */
+export function claimingManifests(minor: number): readonly Thing[] {
+  const aggregated = manifests(minor).map((one) =>
+    one.kind === 'Deployment' ? patched(one, 'components/claims/patch.yaml') : one,
+  );
+  return [...aggregated, ...resourcesOf('claims')];
+}
+
 export class Scene implements AsyncDisposable {
   readonly server: RealServer;
   readonly admin: Admin;
@@ -78,16 +86,22 @@ export class Scene implements AsyncDisposable {
 }
 
 export interface Running {
+  /** From one moment to the next. */
+  readonly kill: () => void;
   readonly address: string;
   readonly metrics: number;
   readonly lines: readonly string[];
 }
 
-/** The aggregator with its arguments in the Deployment, but on ports that the kernel chooses. */
-export async function aggregator(t: ExecutionContext, kubeconfig: string): Promise<Running> {
+/** The aggregator with its arguments in the Deployment, and more, but on ports that the kernel chooses. */
+export async function aggregator(
+  t: ExecutionContext,
+  kubeconfig: string,
+  more: readonly string[] = [],
+): Promise<Running> {
   const [container] = only(resourcesOf('aggregator'), 'Deployment').spec.template.spec.containers;
   const own = container.args.map((one: string) => one.replace(/0\.0\.0\.0:\d+/, '0.0.0.0:0'));
-  const flags = ['--listen=127.0.0.1:0', `--kubeconfig=${kubeconfig}`, '--ready-after=10m'];
+  const flags = ['--listen=127.0.0.1:0', `--kubeconfig=${kubeconfig}`, '--ready-after=10m', ...more];
   const child: ChildProcess = spawn(process.execPath, [join(ROOT, 'daemon/cli.ts'), ...own, ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: process.env.PATH },
@@ -106,6 +120,7 @@ export async function aggregator(t: ExecutionContext, kubeconfig: string): Promi
   if (line === undefined) throw new Error(log);
   const { address, metrics } = JSON.parse(line);
   return {
+    kill: () => void child.kill('SIGKILL'),
     address: address.split(', ')[1].replace('0.0.0.0', '127.0.0.1'),
     metrics: Number(metrics.split(':').at(-1)),
     get lines() {
