@@ -8,6 +8,7 @@ import { execa } from 'execa';
 import { parse } from 'yaml';
 import { POOL_DEFAULTS } from '../daemon/core/pool.ts';
 import { parsePodRequest } from '../daemon/core/request.ts';
+import { decode } from '../daemon/kube/claims/schema.ts';
 import { decodePod } from '../daemon/kube/pod.ts';
 import { readAgentOptions } from '../daemon/ops/agentoptions.ts';
 import { readAggregatorOptions } from '../daemon/ops/aggregatoroptions.ts';
@@ -41,6 +42,7 @@ for (const [index, { page, text }] of blocks.filter(({ language }) => language =
   test(`${page}: YAML block ${index + 1} is accepted`, (t) => {
     const object: unknown = parse(text);
     if (page === 'docs/prometheus.md') return acceptedByPrometheus(t, text);
+    if (page === 'docs/claims.md') return acceptedByController(t, object);
     if (typeof object === 'object' && object !== null && 'kind' in object) {
       const parsed = parsePodRequest(decodePod(object));
       t.is(parsed.kind, 'ok', JSON.stringify(parsed));
@@ -48,6 +50,19 @@ for (const [index, { page, text }] of blocks.filter(({ language }) => language =
       t.notThrows(() => parsePoolsFile(text, page));
     }
   });
+}
+
+/** The real API server is asked in test/deploy/claims.apiserver.test.ts. */
+function acceptedByController(t: ExecutionContext, object: unknown): void {
+  const { kind, metadata, ...rest } = object as { readonly kind: string; readonly metadata: object };
+  const kinds = {
+    HostPortClass: 'class',
+    HostPortClaim: 'claim',
+    HostPort: 'hostport',
+    StatefulSet: 'statefulset',
+  } as const;
+  const known = kinds[kind as keyof typeof kinds];
+  t.notThrows(() => decode(known, { ...rest, metadata: { ...metadata, uid: 'shown', resourceVersion: '1' } }));
 }
 
 function acceptedByPrometheus(t: ExecutionContext, text: string): void {

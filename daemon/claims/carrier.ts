@@ -22,7 +22,7 @@ import {
 import { isSame } from '../core/claims/same.ts';
 import type { News, Owned, Step } from '../core/claims/steps.ts';
 import type { Uses } from '../core/claims/view.ts';
-import type { About, ClaimApi, Seen, Written } from './ports.ts';
+import type { About, ClaimApi, PodUse, Seen, Written } from './ports.ts';
 import type { Shelves } from './shelves.ts';
 
 /** `stale`: nothing, or not all of it, was done, because what was seen was old. */
@@ -178,9 +178,17 @@ export class Carrier {
     const { api, uses, monotonic } = this.#options;
     const pods = await api.podsOf(namespace);
     const at = monotonic();
-    for (const { meta } of claims) {
-      const users = pods.filter((one) => one.claims.includes(meta.name)).map(({ pod }) => pod);
-      uses.set(meta.uid, { pods: users.toSorted().slice(0, NAMED), count: users.length, at });
+    for (const { meta, status } of claims) {
+      // Later ones wait for the next claim of this name: were they counted, a StatefulSet would hold up its own claim for ever.
+      const holds = ({ uid }: PodUse) => status.heldBy?.includes(uid) ?? true;
+      const users = pods.filter((one) => one.claims.includes(meta.name) && holds(one));
+      const names = users.map(({ pod }) => pod).sort();
+      uses.set(meta.uid, {
+        pods: names.slice(0, NAMED),
+        uids: users.map(({ uid }) => uid).sort(),
+        count: users.length,
+        at,
+      });
     }
     return 'done';
   }

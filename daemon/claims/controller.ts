@@ -4,18 +4,23 @@
  */
 import { decide } from '../core/claims/decide.ts';
 import { isSame } from '../core/claims/same.ts';
-import type { Complaint } from '../core/claims/steps.ts';
+import type { Complaint, News } from '../core/claims/steps.ts';
 import type { ClaimView, NodePool, Uses } from '../core/claims/view.ts';
 import { messageOf } from '../core/errors.ts';
+import { printable } from '../core/text.ts';
 import { Carrier } from './carrier.ts';
-import type { ClaimObserver, ClaimWorld, Seen, SeenKind } from './ports.ts';
+import type { About, ClaimObserver, ClaimWorld, Seen, SeenKind } from './ports.ts';
 import { Shelves } from './shelves.ts';
 import { Work } from './work.ts';
 
 /** Between passes, in ms: a burst of news is decided on together. */
 const GAP_MS = 50;
+/** A pass that took long is followed by so many times as much rest: the process has other work too. */
+const REST = 4;
 /** How often is looked what pools nodes have, and whether everything is as it should be. */
 const LOOK_MS = 10_000;
+/** Of what is told. */
+const MAX_MESSAGE = 1_024;
 /** Complaints that were told are told again only when they were forgotten. */
 const MAX_COMPLAINTS = 1_000;
 
@@ -26,7 +31,8 @@ export class ClaimController implements ClaimObserver {
   readonly #work: Work;
   readonly #complained = new Set<string>();
   #nodePools: readonly NodePool[] | undefined;
-  #lastPass = Number.NEGATIVE_INFINITY;
+  /** When the next pass may begin, monotonic. */
+  #nextPass = Number.NEGATIVE_INFINITY;
   #wakeAt = Number.POSITIVE_INFINITY;
   #cancel: () => void = () => {};
   #cancelLook: () => void = () => {};
@@ -41,7 +47,7 @@ export class ClaimController implements ClaimObserver {
       shelves: this.#shelves,
       uses: this.#uses,
       monotonic: () => clock.monotonic(),
-      tell: (about, news) => recorder.record({ kind: 'news', about, news }),
+      tell: (about, news) => this.#tell(about, news),
     });
     this.#work = new Work({
       clock,
@@ -107,7 +113,7 @@ export class ClaimController implements ClaimObserver {
 
   /** A pass as soon as the last one is long enough ago: a lone piece of news is decided on at once. */
   #mark(): void {
-    this.#wake(this.#lastPass + GAP_MS);
+    this.#wake(this.#nextPass);
   }
 
   #wake(at: number): void {
@@ -126,12 +132,13 @@ export class ClaimController implements ClaimObserver {
     this.#forget();
     const time = { monotonic: began, text: this.#world.timestamp() };
     const { steps, complaints, wakeAt } = decide(this.#shelves.view(this.#uses, this.#nodePools), time);
-    this.#lastPass = clock.monotonic();
     this.#work.plan(steps);
     for (const complaint of complaints) this.#complain(complaint);
-    recorder.record({ kind: 'pass', ms: this.#lastPass - began, steps: steps.length });
+    const ended = clock.monotonic();
+    this.#nextPass = ended + Math.max(GAP_MS, REST * (ended - began));
+    recorder.record({ kind: 'pass', ms: ended - began, steps: steps.length });
     const next = Math.min(wakeAt, this.#work.dueAt);
-    if (next < Number.POSITIVE_INFINITY) this.#wake(Math.max(next, this.#lastPass + GAP_MS));
+    if (next < Number.POSITIVE_INFINITY) this.#wake(Math.max(next, this.#nextPass));
   }
 
   /** Answers about claims that are gone. */
@@ -145,6 +152,11 @@ export class ClaimController implements ClaimObserver {
     if (this.#complained.has(key)) return;
     if (this.#complained.size >= MAX_COMPLAINTS) this.#complained.clear();
     this.#complained.add(key);
-    this.#world.recorder.record({ kind: 'news', about: { kind: 'StatefulSet', object: statefulSet }, news });
+    this.#tell({ kind: 'StatefulSet', object: statefulSet }, news);
+  }
+
+  /** Names in it may be anybody's. */
+  #tell(about: About, { message, ...news }: News): void {
+    this.#world.recorder.record({ kind: 'news', about, news: { ...news, message: printable(message, MAX_MESSAGE) } });
   }
 }

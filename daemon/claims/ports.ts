@@ -48,6 +48,7 @@ export type Written<T> = { readonly kind: 'written'; readonly object: T } | { re
 /** The claims that one pod that has not ended names. */
 export interface PodUse {
   readonly pod: string;
+  readonly uid: string;
   readonly claims: readonly string[];
 }
 

@@ -3,6 +3,9 @@
  * write, and must not take that back.
  */
 
+/** Writes are few at a time, and their answers late by seconds. */
+const MAX_GONE = 1_000;
+
 interface Shelved {
   readonly meta: {
     readonly name: string;
@@ -14,8 +17,8 @@ interface Shelved {
 
 export class Shelf<T extends Shelved> {
   #objects = new Map<string, T>();
-  /** Uids that are gone for good, until the next list: a late answer must not bring one back. */
-  #gone = new Set<string>();
+  /** The last uids that are gone for good: a late answer to a write of one's own must not bring one back. */
+  readonly #gone = new Set<string>();
   #listed = false;
 
   /** False until the first list: nothing is known of any object. */
@@ -33,7 +36,7 @@ export class Shelf<T extends Shelved> {
 
   replace(objects: readonly T[]): void {
     this.#objects = new Map(objects.map((one) => [keyOf(one), one]));
-    this.#gone = new Set();
+    this.#gone.clear();
     this.#listed = true;
   }
 
@@ -51,6 +54,8 @@ export class Shelf<T extends Shelved> {
   delete(object: T): void {
     const key = keyOf(object);
     this.#gone.add(object.meta.uid);
+    const [oldest] = this.#gone;
+    if (this.#gone.size > MAX_GONE && oldest !== undefined) this.#gone.delete(oldest);
     if (this.#objects.get(key)?.meta.uid === object.meta.uid) this.#objects.delete(key);
   }
 }

@@ -10,7 +10,7 @@ import type { Outcome } from './carrier.ts';
 const HANDS = 8;
 /** After what was seen turned out to be old, and after no answer or a refusal; both in ms. */
 const STALE = { first: 50, cap: 5_000 } as const;
-const FAILED = { first: 500, cap: 60_000 } as const;
+const FAILED = { first: 500, cap: 30_000 } as const;
 
 export interface WorkOptions {
   readonly clock: Clock;

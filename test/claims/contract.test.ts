@@ -189,6 +189,7 @@ const CASES: readonly Case[] = [
         port: 7000,
         protocols: ['TCP' as const],
         handover: 'OnReady' as const,
+        heldBy: undefined,
         observedGeneration: 1,
         conditions: [condition],
       };
@@ -277,15 +278,17 @@ const CASES: readonly Case[] = [
           metadata: { namespace: NAMESPACE, name, annotations },
           spec: { containers: [{ name: 'app', image: 'app' }] },
         });
-      await pod('one', { 'claim.berth.dev/web': 'mine', 'claim.berth.dev/tls': 'other' });
-      await pod('base-0', { 'claim-template.berth.dev/web': 'games' });
+      const uids = [
+        (await pod('one', { 'claim.berth.dev/web': 'mine', 'claim.berth.dev/tls': 'other' })).metadata.uid,
+        (await pod('base-0', { 'claim-template.berth.dev/web': 'games' })).metadata.uid,
+      ];
       await pod('plain', {});
       await pod('done', { 'claim.berth.dev/web': 'mine' });
       await place.ask('PATCH', `${pods}/done/status`, { status: { phase: 'Succeeded' } });
       const users = (await adapter(place).podsOf(NAMESPACE)).toSorted((a, b) => (a.pod < b.pod ? -1 : 1));
       t.deepEqual(users, [
-        { pod: 'base-0', claims: ['web-base-0'] },
-        { pod: 'one', claims: users[1]?.claims ?? [] },
+        { pod: 'base-0', uid: uids[1], claims: ['web-base-0'] },
+        { pod: 'one', uid: uids[0], claims: users[1]?.claims ?? [] },
       ]);
       t.deepEqual(users[1]?.claims.toSorted(), ['mine', 'other']);
     },

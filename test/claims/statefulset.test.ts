@@ -66,6 +66,25 @@ test('a template that can be nobody\u2019s claim is reported', async (t) => {
   t.deepEqual(names(rig), []);
 });
 
+test('pods that came after a claim was deleted do not hold it: the next one gets a number for them', async (t) => {
+  await using rig = started();
+  createSet(rig, 1, { 'claim-template.berth.dev/game': 'games' });
+  await rig.until(() => rig.phase('shop', 'game-arena-0') === 'Bound');
+  const annotations = { 'claim-template.berth.dev/game': 'games' };
+  rig.createPod('shop', 'arena-0', annotations);
+  const { uid } = rig.claim('shop', 'game-arena-0').metadata;
+  rig.ask('DELETE', claimPath('shop', 'game-arena-0'));
+  await rig.until(() => rig.claim('shop', 'game-arena-0').status.heldBy?.length === 1);
+  // As the StatefulSet's own controller does, at once.
+  rig.ask('DELETE', '/api/v1/namespaces/shop/pods/arena-0');
+  rig.createPod('shop', 'arena-0', annotations);
+  rig.replicas[0]?.kill();
+  rig.start('next');
+  await rig.until(() => rig.claim('shop', 'game-arena-0')?.metadata.uid !== uid);
+  await rig.until(() => rig.phase('shop', 'game-arena-0') === 'Bound');
+  t.pass();
+});
+
 test('a claim of a StatefulSet that is deleted comes again, with a number', async (t) => {
   await using rig = started();
   createSet(rig, 1, { 'claim-template.berth.dev/game': 'games' });

@@ -42,6 +42,14 @@ const wrong: readonly (readonly [Request, string])[] = [
   ],
   [hello({ status: { pools: Array(257).fill({ name: 'p' }) } }), 'hello.status.pools: more than 256'],
   [
+    hello({ status: { pools: [{ name: 'p', ranges: Array(257).fill({ first: 1, last: 1 }) }] } }),
+    'hello.status.pools[0].ranges: more than 256',
+  ],
+  [
+    hello({ status: { pools: [{ name: 'p', ranges: [{ first: 9, last: 8 }] }] } }),
+    'hello.status.pools[0].ranges[0].last: not a whole number from 9 to 65535',
+  ],
+  [
     hello({ status: { pools: [{ name: 'p', ports: 70_000 }] } }),
     'hello.status.pools[0].ports: not a whole number from 0 to 65535',
   ],

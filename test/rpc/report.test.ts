@@ -26,6 +26,7 @@ test('I9: what an agent has, had before it connected and changes afterwards is w
   const [node] = nodes;
   t.like(node, { name: 'node-a', stale: false, mappings: 1, bootId: 'boot-1', epoch: 1, agentVersion: '1.2.3' });
   t.like(node?.pools?.[0], { name: 'default', ports: 100, freeTcp: 99, freeUdp: 98, freeSctp: 97 });
+  t.deepEqual(cluster.records.get('node-a')?.status.pools[0]?.ranges, [{ first: 20_000, last: 20_099 }]);
 });
 
 test('two replicas are told the same, each by itself', async (t) => {

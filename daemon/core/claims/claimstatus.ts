@@ -3,10 +3,13 @@ import { type Saying, withConditions } from './condition.ts';
 import type { PassTime } from './moment.ts';
 import { numberOfName } from './numbers.ts';
 import { type Claim, type ClaimStatus, type HostPort, type HostPortClass, isTied } from './objects.ts';
+import type { Uses } from './view.ts';
 
 const BOUND = 'Bound';
 const IN_USE = 'InUse';
 const SPEC_FOLLOWED = 'SpecFollowed';
+/** As many pods are written down that hold up the end of a claim. */
+const MAX_HOLDERS = 256;
 const OWN = [BOUND, IN_USE, SPEC_FOLLOWED] as const;
 
 /** What is copied for agents, which read the claim alone. */
@@ -47,18 +50,15 @@ export function boundStatus(
 }
 
 /** `users` undefined: nobody has asked yet. */
-export function deletingStatus(
-  claim: Claim,
-  users: { readonly pods: readonly string[]; readonly count: number } | undefined,
-  time: PassTime,
-): ClaimStatus {
+export function deletingStatus(claim: Claim, users: Uses | undefined, time: PassTime): ClaimStatus {
   const standing = claim.status.conditions.filter(({ type }) => type === BOUND || type === IN_USE);
   const sayings: Saying[] = standing.map(({ type, status, reason, message }) => ({ type, status, reason, message }));
   if (users !== undefined) {
     const message = `${claim.status.hostPortName} is kept until they have ended: ${listed(users.pods, users.count)}`;
     const saying: Saying = { type: IN_USE, status: 'True', reason: 'UsedByPods', message };
     const others = sayings.filter(({ type }) => type !== IN_USE);
-    return { ...claim.status, phase: 'Deleting', ...said(claim, [...others, saying], time) };
+    const heldBy = users.uids.length > MAX_HOLDERS ? undefined : users.uids;
+    return { ...claim.status, phase: 'Deleting', heldBy, ...said(claim, [...others, saying], time) };
   }
   return { ...claim.status, phase: 'Deleting', ...said(claim, sayings, time) };
 }

@@ -120,7 +120,9 @@ function tell(object: Claim, status: ClaimStatus, news?: News): readonly Step[] 
 }
 
 /** Claims in the order in which they get numbers: the oldest first. */
-export function byAge(one: Claim, other: Claim): number {
-  const [left, right] = [one, other].map(({ meta }) => `${meta.created} ${claimLabel(meta)}`);
-  return (left ?? '') < (right ?? '') ? -1 : 1;
+export function byAge(claims: readonly Claim[]): readonly Claim[] {
+  return claims
+    .map((claim) => ({ claim, key: `${claim.meta.created} ${claimLabel(claim.meta)}` }))
+    .sort((one, other) => (one.key < other.key ? -1 : 1))
+    .map(({ claim }) => claim);
 }

@@ -33,7 +33,7 @@ export function decide(view: ClaimView, time: PassTime): Decision {
     asks: new Map(),
     wakeAt: Number.POSITIVE_INFINITY,
   };
-  const ofClaims = view.claims.toSorted(byAge).flatMap((claim) => stepsForClaim(pass, claim));
+  const ofClaims = byAge(view.claims).flatMap((claim) => stepsForClaim(pass, claim));
   const ofHostPorts = view.hostPorts.flatMap((hostPort) => stepsForHostPort(pass, hostPort));
   const byClass = Map.groupBy(view.hostPorts, ({ className }: HostPort) => className);
   const ofClasses = view.classes.flatMap((found) => stepsForClass(pass, found, byClass.get(found.meta.name) ?? []));

@@ -16,6 +16,7 @@ const READY = 'Ready';
 
 /** Claims first: `verdicts` is what was said of them in this pass. */
 export function stepsForHostPort(pass: ClaimPass, hostPort: HostPort): readonly Step[] {
+  if (hostPort.className === '') return [];
   const number = numberOfName(hostPort.meta.name);
   if (number === undefined) return unusable(pass, hostPort);
   const held = hasFinalizer(hostPort);

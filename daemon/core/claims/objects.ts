@@ -84,10 +84,16 @@ export interface ClaimStatus extends ObjectStatus {
   readonly port: number | undefined;
   readonly protocols: readonly Protocol[];
   readonly handover: Handover | undefined;
+  /**
+   * While it is being deleted: the uids of pods that named it when its phase had become Deleting, and still do. A pod that came later
+   * never gets the number, and so never holds it. Undefined: nobody has asked yet, or there are too many to be written down.
+   */
+  readonly heldBy: readonly string[] | undefined;
 }
 
 export interface HostPort {
   readonly meta: ObjectMeta;
+  /** Empty: what stands in the object cannot be understood, and it is left alone. */
   readonly className: string;
   readonly claimRef: ClaimRef | undefined;
   readonly status: HostPortStatus;

@@ -1,14 +1,18 @@
-/** Whether two statuses say the same. Data of the API: plain, without cycles. */
+/** Whether two pieces of data of the API say the same: plain, without cycles; a key without a value is no key. */
 
 export function isSame(one: unknown, other: unknown): boolean {
-  return canonical(one) === canonical(other);
-}
-
-/** JSON with its keys in order; a key without a value is no key. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) => {
-    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
-    const entries = Object.entries(inner).sort(([left], [right]) => (left < right ? -1 : 1));
-    return Object.fromEntries(entries);
-  });
+  if (Object.is(one, other)) return true;
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false;
+  if (Array.isArray(one) || Array.isArray(other)) {
+    if (!Array.isArray(one) || !Array.isArray(other) || one.length !== other.length) return false;
+    return one.every((value, index) => isSame(value, other[index]));
+  }
+  const [left, right] = [one as Readonly<Record<string, unknown>>, other as Readonly<Record<string, unknown>>];
+  const valued = (fields: Readonly<Record<string, unknown>>) =>
+    Object.keys(fields).filter((key) => fields[key] !== undefined);
+  const keys = valued(left);
+  return (
+    keys.length === valued(right).length &&
+    keys.every((key) => Object.hasOwn(right, key) && isSame(left[key], right[key]))
+  );
 }

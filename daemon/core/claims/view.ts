@@ -10,6 +10,8 @@ import { type Claim, claimLabel, type HostPort, type HostPortClass, isTied, type
 export interface Uses {
   /** Some of their names, and how many there are. */
   readonly pods: readonly string[];
+  /** All of them. */
+  readonly uids: readonly string[];
   readonly count: number;
   /** Monotonic, in ms. */
   readonly at: number;

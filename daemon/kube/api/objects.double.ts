@@ -49,7 +49,8 @@ interface Place {
 }
 
 export class ObjectsDouble {
-  readonly resources: readonly ResourceDouble[];
+  /** Kinds may come and go, as definitions do. */
+  readonly resources: ResourceDouble[];
   /** ISO, as timestamps are written. */
   readonly #now: () => string;
   readonly #objects = new Map<string, Map<string, StoredObject>>();
@@ -65,7 +66,7 @@ export class ObjectsDouble {
   onChange: (change: ObjectChange) => void = () => {};
 
   constructor(resources: readonly ResourceDouble[], now: () => string) {
-    this.resources = resources;
+    this.resources = [...resources];
     this.#now = now;
     for (const { plural } of resources) this.#objects.set(plural, new Map());
   }

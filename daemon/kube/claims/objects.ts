@@ -16,13 +16,13 @@ import {
 } from '../../core/claims/objects.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock, Random } from '../../reconcile/ports.ts';
-import { isConflict, isNotFound } from '../api/apierror.ts';
+import { isConflict, isNotFound, retryAfterOf } from '../api/apierror.ts';
 import type { Api, ApiRequest } from '../api/client.ts';
 import { pause } from '../api/pause.ts';
 import { fieldsOf } from '../apipod.ts';
 import { ListWatch } from '../listwatch.ts';
 import { TokenBucket } from '../tokenbucket.ts';
-import { decode, decodePodUse } from './schema.ts';
+import { decode, decodePodUse, decodeUnclear } from './schema.ts';
 
 const GROUP = 'berth.dev/v1alpha1';
 export const COLLECTIONS: Readonly<Record<SeenKind, string>> = {
@@ -74,11 +74,11 @@ export class ClaimObjects implements ClaimApi {
   }
 
   async claims(): Promise<readonly Claim[]> {
-    return (await this.#list('claim')).map((object) => decode('claim', object));
+    return (await this.#list('claim')).flatMap((object) => decoded('claim', object) ?? []);
   }
 
   async hostPorts(): Promise<readonly HostPort[]> {
-    return (await this.#list('hostport')).map((object) => decode('hostport', object));
+    return (await this.#list('hostport')).flatMap((object) => decoded('hostport', object) ?? []);
   }
 
   async podsOf(namespace: string): Promise<readonly PodUse[]> {
@@ -139,29 +139,23 @@ export class ClaimObjects implements ClaimApi {
   }
 
   async #watch<K extends SeenKind>(kind: K, observer: ClaimObserver, signal: AbortSignal): Promise<void> {
-    const decoded = (object: unknown): Seen[K] | undefined => {
-      try {
-        return decode(kind, object);
-      } catch (error) {
-        if (error instanceof BerthError) observer.failed(error);
-        return undefined;
-      }
-    };
+    const failed = (error: BerthError) => observer.failed(error);
+    const seen = (object: unknown) => decoded(kind, object, failed);
     const told = {
       listed: (objects: readonly unknown[]) =>
         observer.listed(
           kind,
-          objects.flatMap((one) => decoded(one) ?? []),
+          objects.flatMap((one) => seen(one) ?? []),
         ),
       changed: (object: unknown) => {
-        const found = decoded(object);
+        const found = seen(object);
         if (found !== undefined) observer.changed(kind, found);
       },
       deleted: (object: unknown) => {
-        const found = decoded(object);
+        const found = seen(object);
         if (found !== undefined) observer.deleted(kind, found);
       },
-      failed: (error: BerthError) => observer.failed(error),
+      failed,
     };
     await this.#lister(COLLECTIONS[kind], kind).run(told, signal);
   }
@@ -178,7 +172,7 @@ export class ClaimObjects implements ClaimApi {
   async #get<K extends SeenKind>(kind: K, path: string): Promise<Seen[K] | undefined> {
     const { client, signal } = this.#options;
     try {
-      return decode(kind, await client.send({ method: 'GET', path, signal }));
+      return decoded(kind, await client.send({ method: 'GET', path, signal }));
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;
@@ -207,6 +201,9 @@ export class ClaimObjects implements ClaimApi {
       return { kind: 'written', object: decode(kind, answer) };
     } catch (error) {
       if (isConflict(error) || isNotFound(error)) return { kind: 'stale' };
+      // A server that asks for it is left alone by this hand; there are few.
+      const { clock } = this.#options;
+      await pause(clock, retryAfterOf(error), signal);
       throw error;
     }
   }
@@ -218,6 +215,20 @@ export class ClaimObjects implements ClaimApi {
     const left = signal.aborted ? 0 : fence.left();
     if (left > 0) return Math.min(REQUEST_MS, left);
     throw new BerthError('LEASE_LOST', 'another replica may lead by now: nothing is written');
+  }
+}
+
+/** Undefined for one that cannot be understood: it hides no other one. Of a HostPort its name counts even so. */
+function decoded<K extends SeenKind>(
+  kind: K,
+  object: unknown,
+  failed: (error: BerthError) => void = () => {},
+): Seen[K] | undefined {
+  try {
+    return decode(kind, object);
+  } catch (error) {
+    if (error instanceof BerthError) failed(error);
+    return kind === 'hostport' ? (decodeUnclear(object) as Seen[K] | undefined) : undefined;
   }
 }
 

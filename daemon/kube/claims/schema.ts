@@ -86,6 +86,7 @@ const CLAIM = v.object({
       port: v.nullish(whole),
       protocols: v.nullish(v.array(PROTOCOL)),
       handover: v.nullish(HANDOVER),
+      heldBy: v.nullish(v.array(v.string())),
       observedGeneration: v.optional(whole, 0),
       conditions: CONDITIONS,
     }),
@@ -180,6 +181,7 @@ function decodeClaim(object: unknown): Claim {
       port: status?.port ?? undefined,
       protocols: status?.protocols ?? [],
       handover: status?.handover ?? undefined,
+      heldBy: status?.heldBy ?? undefined,
       observedGeneration: status?.observedGeneration ?? 0,
       conditions: status?.conditions ?? [],
     },
@@ -201,6 +203,16 @@ function decodeHostPort(object: unknown): HostPort {
       conditions: status?.conditions ?? [],
     },
   };
+}
+
+/**
+ * A HostPort that cannot be understood: its number is taken all the same, and nobody's. Undefined when not even its name can be.
+ */
+export function decodeUnclear(object: unknown): HostPort | undefined {
+  const read = v.safeParse(v.object({ metadata: META }), object);
+  if (!read.success) return undefined;
+  const status = { phase: undefined, port: undefined, observedGeneration: 0, conditions: [] };
+  return { meta: metaOf(read.output.metadata), className: '', claimRef: undefined, status };
 }
 
 function decodeStatefulSet(object: unknown): StatefulSet {
@@ -230,7 +242,7 @@ export function decodePodUse(object: unknown): PodUse {
     if (key.startsWith(CLAIM_PREFIX)) return value.trim();
     return key.startsWith(TEMPLATE_PREFIX) ? `${key.slice(TEMPLATE_PREFIX.length)}-${metadata.name}` : [];
   });
-  return { pod: metadata.name, claims: ended ? [] : claims };
+  return { pod: metadata.name, uid: metadata.uid, claims: ended ? [] : claims };
 }
 
 function metaOf(metadata: v.InferOutput<typeof META>): ObjectMeta {

@@ -86,6 +86,7 @@ const claim = (uid: string, namespace: string, name: string): fc.Arbitrary<Claim
           port: fc.constant(numberOfName(hostPortName)),
           protocols: fc.constant(['TCP'] as const),
           handover: fc.constant('OnReady' as const),
+          heldBy: fc.constantFrom(undefined, ['p1']),
           observedGeneration: fc.nat(2),
           conditions,
         }),
@@ -137,8 +138,8 @@ const view: fc.Arbitrary<ClaimView> = fc.record({
   uses: fc.constantFrom(
     new Map(),
     new Map([
-      ['u1', { pods: [], count: 0, at: 45_000 }],
-      ['u2', { pods: ['one'], count: 1, at: 45_000 }],
+      ['u1', { pods: [], uids: [], count: 0, at: 45_000 }],
+      ['u2', { pods: ['one'], uids: ['p1'], count: 1, at: 45_000 }],
     ]),
   ),
   nodePools: fc.constantFrom(undefined, [], [{ ranges: [{ first: 7000, last: 7000 }], nodes: ['a'], count: 1 }]),
