@@ -74,6 +74,9 @@ export class Carrier {
         return this.#restore(step);
       case 'lose':
         return this.#lose(step);
+      case 'retain':
+        if (!(await this.#isAbandoned(step.hostPort))) return 'stale';
+        return this.#take('hostport', await api.setStatus('hostport', targetOf(step.hostPort), step.status));
       case 'release':
         return this.#release(step);
       case 'withdraw':
@@ -144,10 +147,7 @@ export class Carrier {
 
   async #release({ hostPort, keep }: StepOf<'release'>): Promise<Outcome> {
     const { api } = this.#options;
-    const { claimRef } = hostPort;
-    const claim = claimRef && (await this.#lookForClaim(claimRef));
-    const alive = claim !== undefined && claim.meta.uid === claimRef?.uid;
-    if (alive && (!isTied(claim) || claim.status.hostPortName === hostPort.meta.name)) return 'stale';
+    if (!(await this.#isAbandoned(hostPort))) return 'stale';
     if (!keep) return this.#remove(hostPort);
     return this.#take('hostport', await api.setClaimRef(targetOf(hostPort), undefined, hostPort.meta.finalizers));
   }
@@ -219,6 +219,13 @@ export class Carrier {
     return this.#take(kind, await this.#options.api.setFinalizers(kind, targetOf(object), rest));
   }
 
+  /** Its claim is gone, or has another number: both are so for good. */
+  async #isAbandoned({ claimRef, meta }: HostPort): Promise<boolean> {
+    const claim = claimRef && (await this.#lookForClaim(claimRef));
+    if (claim === undefined || claim.meta.uid !== claimRef?.uid) return true;
+    return isTied(claim) && claim.status.hostPortName !== meta.name;
+  }
+
   async #isBoundTo({ meta }: Claim, hostPortName: string): Promise<boolean> {
     const now = await this.#lookForClaim(meta);
     return now !== undefined && now.meta.uid === meta.uid && now.status.hostPortName === hostPortName;
@@ -270,8 +277,7 @@ function aboutOf(step: Extract<Step, { readonly news?: News }>): About {
   switch (step.kind) {
     case 'tell-class':
       return { kind: 'HostPortClass', object: step.object };
-    case 'tell-hostport':
-      return { kind: 'HostPort', object: step.object };
+    case 'retain':
     case 'release':
       return { kind: 'HostPort', object: step.hostPort };
     case 'tell-claim':

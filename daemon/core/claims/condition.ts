@@ -25,7 +25,8 @@ export function withConditions(
     const before = kept.find((one) => one.type === type);
     const saying = now.get(type);
     if (saying === undefined) return before ?? [];
-    const message = printable(saying.message, MAX_MESSAGE);
+    // Looking at every character of what stands there already would be most of the work of a pass.
+    const message = before?.message === saying.message ? before.message : printable(saying.message, MAX_MESSAGE);
     const lastTransitionTime = before?.status === saying.status ? before.lastTransitionTime : time;
     return { ...saying, message, lastTransitionTime, observedGeneration: generation };
   });

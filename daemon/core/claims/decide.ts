@@ -7,7 +7,8 @@ import { stepsForClass } from './classsteps.ts';
 import { Grants } from './grant.ts';
 import { stepsForHostPort } from './hostportsteps.ts';
 import type { PassTime } from './moment.ts';
-import type { HostPort } from './objects.ts';
+import { numberOfName } from './numbers.ts';
+import type { HostPort, ObjectMeta } from './objects.ts';
 import { stepsForStatefulSet } from './statefulsetsteps.ts';
 import type { Complaint, Step } from './steps.ts';
 import { type ClaimView, Index } from './view.ts';
@@ -23,7 +24,8 @@ export interface Decision {
   readonly wakeAt: number;
 }
 
-export function decide(view: ClaimView, time: PassTime): Decision {
+export function decide(seen: ClaimView, time: PassTime): Decision {
+  const view = ordered(seen);
   const index = new Index(view);
   const pass: ClaimPass = {
     index,
@@ -33,7 +35,7 @@ export function decide(view: ClaimView, time: PassTime): Decision {
     asks: new Map(),
     wakeAt: Number.POSITIVE_INFINITY,
   };
-  const ofClaims = byAge(view.claims).flatMap((claim) => stepsForClaim(pass, claim));
+  const ofClaims = view.claims.flatMap((claim) => stepsForClaim(pass, claim));
   const ofHostPorts = view.hostPorts.flatMap((hostPort) => stepsForHostPort(pass, hostPort));
   const byClass = Map.groupBy(view.hostPorts, ({ className }: HostPort) => className);
   const ofClasses = view.classes.flatMap((found) => stepsForClass(pass, found, byClass.get(found.meta.name) ?? []));
@@ -47,6 +49,27 @@ export function decide(view: ClaimView, time: PassTime): Decision {
   }
   const steps = [...undisturbed(ofClaims, ofHostPorts), ...ofHostPorts, ...ofClasses, ...asks, ...provided];
   return { steps, complaints, wakeAt: pass.wakeAt };
+}
+
+/** What is seen comes in the order in which it was heard of, which must decide nothing. */
+function ordered(seen: ClaimView): ClaimView {
+  const byKey = <T extends { readonly meta: ObjectMeta & { readonly namespace?: string } }>(objects: readonly T[]) =>
+    objects
+      .map((object) => ({ object, key: `${object.meta.namespace ?? ''}/${object.meta.name}` }))
+      .sort((one, other) => (one.key < other.key ? -1 : 1))
+      .map(({ object }) => object);
+  const number = ({ meta }: HostPort) => numberOfName(meta.name) ?? Number.POSITIVE_INFINITY;
+  const hostPorts = byKey(seen.hostPorts)
+    .map((hostPort) => ({ hostPort, at: number(hostPort) }))
+    .sort((one, other) => (one.at === other.at ? 0 : one.at - other.at))
+    .map(({ hostPort }) => hostPort);
+  return {
+    ...seen,
+    classes: byKey(seen.classes),
+    claims: byAge(seen.claims),
+    statefulSets: byKey(seen.statefulSets),
+    hostPorts,
+  };
 }
 
 /** Of a claim that is to lose a HostPort first, nothing else can be written: it would be refused by its revision. */

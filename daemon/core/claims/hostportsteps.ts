@@ -10,7 +10,7 @@ import type { Verdict } from './grant.ts';
 import { numberOfName } from './numbers.ts';
 import { claimLabel, type HostPort, type HostPortStatus, hasFinalizer, isTied } from './objects.ts';
 import { isSame } from './same.ts';
-import type { Step } from './steps.ts';
+import type { News, Step } from './steps.ts';
 
 const READY = 'Ready';
 
@@ -88,15 +88,10 @@ function tell(
     ),
   };
   if (isSame(status, standing)) return [];
-  const news =
-    phase === 'Released' && standing.phase !== 'Released'
-      ? ({
-          type: 'Normal',
-          reason: 'Released',
-          message: 'released and kept: remove spec.claimRef to give it to others',
-        } as const)
-      : undefined;
-  return [{ kind: 'tell-hostport', object: hostPort, status, ...(news === undefined ? {} : { news }) }];
+  if (phase !== 'Released') return [{ kind: 'tell-hostport', object: hostPort, status }];
+  const message = 'released and kept: remove spec.claimRef to give it to others';
+  const news: News = { type: 'Normal', reason: 'Released', message };
+  return [{ kind: 'retain', hostPort, status, ...(standing.phase === 'Released' ? {} : { news }) }];
 }
 
 function ready(port: number | undefined, className: string, known: boolean): Saying {

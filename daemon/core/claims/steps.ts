@@ -40,7 +40,7 @@ export type Step =
   | { readonly kind: 'hold'; readonly owned: Owned }
   | { readonly kind: 'tell-class'; readonly object: HostPortClass; readonly status: ClassStatus; readonly news?: News }
   | { readonly kind: 'tell-claim'; readonly object: Claim; readonly status: ClaimStatus; readonly news?: News }
-  | { readonly kind: 'tell-hostport'; readonly object: HostPort; readonly status: HostPortStatus; readonly news?: News }
+  | { readonly kind: 'tell-hostport'; readonly object: HostPort; readonly status: HostPortStatus }
   /** The HostPort becomes the claim's, then the claim says so. */
   | {
       readonly kind: 'bind';
@@ -62,6 +62,13 @@ export type Step =
   | { readonly kind: 'restore'; readonly claim: Claim; readonly hostPort: HostPort; readonly news: News }
   /** Another claim has the number of this one. */
   | { readonly kind: 'lose'; readonly claim: Claim; readonly status: ClaimStatus; readonly news: News }
+  /** Its claim is gone, and it stays: an administrator who reads that may give it to others. */
+  | {
+      readonly kind: 'retain';
+      readonly hostPort: HostPort;
+      readonly status: HostPortStatus;
+      readonly news?: News;
+    }
   /** Nobody has this HostPort any more: its claim is gone, or has another one. `keep`: it is for others then, else it goes. */
   | { readonly kind: 'release'; readonly hostPort: HostPort; readonly keep: boolean; readonly news: News }
   /** A claim that has no number yet is not to have this HostPort; `status` is what it is told before. */
@@ -103,6 +110,7 @@ export function subjectOf(step: Step): string {
     case 'lose':
     case 'finish':
       return step.claim.meta.uid;
+    case 'retain':
     case 'release':
     case 'withdraw':
     case 'let-go':

@@ -38,6 +38,7 @@ export interface ClaimView {
   readonly nodePools: readonly NodePool[] | undefined;
 }
 
+/** Of a view whose HostPorts are in the order of their numbers. */
 export class Index {
   readonly view: ClaimView;
   readonly classes: ReadonlyMap<string, HostPortClass>;
@@ -56,13 +57,7 @@ export class Index {
     this.classes = new Map(view.classes.map((one) => [one.meta.name, one]));
     this.claims = new Map(view.claims.map((one) => [claimLabel(one.meta), one]));
     this.hostPorts = new Map(view.hostPorts.map((one) => [one.meta.name, one]));
-    const numbered = view.hostPorts
-      .flatMap((hostPort) => {
-        const number = numberOfName(hostPort.meta.name);
-        return number === undefined ? [] : { number, hostPort };
-      })
-      .sort((one, other) => one.number - other.number)
-      .map(({ hostPort }) => hostPort);
+    const numbered = view.hostPorts.filter(({ meta }) => numberOfName(meta.name) !== undefined);
     this.owned = groupBy(numbered, ({ claimRef }) => claimRef?.uid);
     this.reserved = groupBy(numbered, ({ claimRef }) =>
       claimRef === undefined || claimRef.uid !== undefined ? undefined : claimLabel(claimRef),

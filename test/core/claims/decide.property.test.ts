@@ -158,6 +158,21 @@ test('it never throws, and decides the same for the same', (t) => {
   t.pass();
 });
 
+test('in which order things were heard of decides nothing', (t) => {
+  fc.assert(
+    fc.property(view, (seen) => {
+      const turned = {
+        ...seen,
+        classes: seen.classes.toReversed(),
+        claims: seen.claims.toReversed(),
+        hostPorts: seen.hostPorts.toReversed(),
+      };
+      t.deepEqual(decide(turned, TIME), decide(seen, TIME));
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test('no number is given to two claims, nor one that a claim has, nor one whose host port is another claim\u2019s', (t) => {
   fc.assert(
     fc.property(view, (seen) => {
