@@ -5,16 +5,16 @@ import { VARIANTS } from './variants.ts';
 
 const SEEDS = 400;
 
-for (const { title, rules, from = 1, alter } of VARIANTS) {
+for (const { title, rules, alter } of VARIANTS) {
   test(`found: ${title}`, async (t) => {
-    for (let seed = from; seed < from + SEEDS; seed++) {
+    for (let seed = 1; seed <= SEEDS; seed++) {
       const { violation } = await simulate(seed, { alter });
       if (violation === undefined) continue;
       t.log(`seed ${seed}: ${violation.rule}: ${violation.detail}`);
       t.true(rules.includes(violation.rule), violation.rule);
       return;
     }
-    t.fail(`none of ${SEEDS} seeds from ${from} on finds it`);
+    t.fail(`none of ${SEEDS} seeds finds it`);
   });
 }
 

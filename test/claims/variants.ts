@@ -10,8 +10,6 @@ import type { HostPort } from '../../daemon/core/claims/objects.ts';
 export interface Variant {
   readonly title: string;
   readonly rules: readonly string[];
-  /** The first seed that is tried, where the moment is a rare one. */
-  readonly from?: number;
   readonly alter: (api: ClaimApi) => ClaimApi;
 }
 
@@ -19,7 +17,7 @@ const ONE = 'one number, one claim';
 const TAKES = 'no claim takes another\u2019s';
 
 /** The API, but for what is given. */
-function but(api: ClaimApi, given: Partial<ClaimApi>): ClaimApi {
+export function but(api: ClaimApi, given: Partial<ClaimApi>): ClaimApi {
   const own: ClaimApi = {
     watch: (...args) => api.watch(...args),
     claim: (...args) => api.claim(...args),
@@ -38,7 +36,7 @@ function but(api: ClaimApi, given: Partial<ClaimApi>): ClaimApi {
 }
 
 /** What is watched, as `change` shows it. */
-function seen(
+export function seen(
   api: ClaimApi,
   change: <K extends SeenKind>(kind: K, object: Seen[K]) => Seen[K] | undefined,
 ): ClaimApi['watch'] {
@@ -122,21 +120,6 @@ export const VARIANTS: readonly Variant[] = [
           return object === undefined ? { kind: 'stale' } : { kind: 'written', object: object as never };
         },
       }),
-  },
-  {
-    title: 'a claim is bound by what the cache has of its HostPort',
-    rules: [TAKES, ONE, 'class'],
-    from: 320,
-    alter: (api) => {
-      const cache = new Map<string, HostPort>();
-      return but(api, {
-        watch: seen(api, (kind, object) => {
-          if (kind === 'hostport') cache.set(object.meta.name, object as HostPort);
-          return object;
-        }),
-        hostPort: async (name) => cache.get(name) ?? (await api.hostPort(name)),
-      });
-    },
   },
   {
     title: 'a claim that is being deleted goes although pods use it',
