@@ -6,10 +6,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { parseAllDocuments } from 'yaml';
+import { MappingRegistry } from '../../daemon/core/registry.ts';
+import { grpcConnector } from '../../daemon/rpc/reportconnector.ts';
+import { targetNameOptions } from '../../daemon/rpc/tls/channel.ts';
 import { findBinaries } from '../kube/apiserver/binaries.ts';
 import { RealServer } from '../kube/apiserver/realserver.ts';
-import type { Thing } from './manifests.ts';
-import { aggregator, claimingManifests, Scene } from './scene.ts';
+import { agent } from '../rpc/clusterfixture.ts';
+import { channelOf } from '../rpc/tls/secured.ts';
+import { only, resourcesOf, type Thing } from './manifests.ts';
+import { aggregator, claimingManifests, NAMESPACED, Scene } from './scene.ts';
 
 const BERTH = '/apis/berth.dev/v1alpha1';
 const PAGE = join(import.meta.dirname, '../../docs/claims.md');
@@ -79,6 +84,36 @@ real(`claims get host ports from the aggregators of deploy/claiming${why}`, asyn
     t.is(hostPort?.spec.claimRef.uid, metadata.uid);
   }
 
+  // An agent reports that it gives numbers of a class to other pods.
+  const labels = only(resourcesOf('base'), 'DaemonSet').spec.template.metadata.labels;
+  const pod = await admin.create(`${NAMESPACED}/pods`, {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'berth-agent-x', namespace: 'berth-system', labels },
+    spec: { nodeName: 'node-a', serviceAccountName: 'berth-agent', containers: [{ name: 'agent', image: 'berth' }] },
+  });
+  await admin.create(`${BERTH}/hostportclasses`, {
+    apiVersion: 'berth.dev/v1alpha1',
+    kind: 'HostPortClass',
+    metadata: { name: 'overlapping' },
+    spec: { pools: [{ start: 20_099, end: 20_200 }] },
+  });
+  const disjoint = async () =>
+    (await admin.get(`${BERTH}/hostportclasses/overlapping`)).status?.conditions?.find(
+      ({ type }: Thing) => type === 'PoolsDisjoint',
+    );
+  await until(async () => (await disjoint())?.status === 'Unknown');
+  const ca: string = (await admin.get(`${NAMESPACED}/configmaps/berth-aggregator-ca`)).data['ca.crt'];
+  const channel = channelOf({ token: await scene.token('berth-agent', ['berth'], pod), material: { authorities: ca } });
+  const connect = grpcConnector(channel, targetNameOptions('berth-aggregator.berth-system.svc'));
+  agent(
+    t,
+    replicas.map(({ address }) => address),
+    { node: 'node-a', registry: new MappingRegistry(), connect },
+  );
+  await until(async () => (await disjoint())?.status === 'False');
+  t.regex((await disjoint()).message, /: 20099 on node-a;/);
+
   // A pod holds its claim.
   const pods = '/api/v1/namespaces/crowd/pods';
   const annotations = { 'claim.berth.dev/web': 'claim-7' };
@@ -100,8 +135,10 @@ real(`claims get host ports from the aggregators of deploy/claiming${why}`, asyn
     const told: readonly Thing[] = (await admin.get('/api/v1/namespaces/crowd/events')).items;
     return told.filter(({ reason }) => reason === 'Bound').length === many.length;
   });
-  const released: readonly Thing[] = (await admin.get('/api/v1/namespaces/default/events')).items;
-  t.true(released.some(({ reason, involvedObject }) => reason === 'Released' && involvedObject.kind === 'HostPort'));
+  await until(async () => {
+    const told: readonly Thing[] = (await admin.get('/api/v1/namespaces/default/events')).items;
+    return told.some(({ reason, involvedObject }) => reason === 'Released' && involvedObject.kind === 'HostPort');
+  });
 
   // Who may claim cannot give himself a number.
   await admin.create('/apis/rbac.authorization.k8s.io/v1/namespaces/crowd/rolebindings', {
