@@ -186,6 +186,7 @@ const CASES: readonly Case[] = [
       const bound = {
         phase: 'Bound' as const,
         hostPortName: 'hp-7000',
+        hostPortClassName: 'games',
         port: 7000,
         protocols: ['TCP' as const],
         handover: 'OnReady' as const,

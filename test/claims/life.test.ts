@@ -21,6 +21,7 @@ test('a claim of a class gets a host port, and says which one', async (t) => {
   await rig.until(() => rig.hostPort('hp-7000')?.status?.phase === 'Allocated');
   t.like(rig.claim('shop', 'web').status, {
     hostPortName: 'hp-7000',
+    hostPortClassName: 'games',
     port: 7000,
     protocols: ['TCP', 'UDP'],
     handover: 'OnReady',

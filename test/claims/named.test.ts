@@ -131,6 +131,21 @@ test('a bound claim whose host port was removed by force gets it back with the s
   t.is(rig.replicas[0]?.news('HostPortLost').length, 1);
 });
 
+test('a claim that is being deleted and in use gets its host port back too, of the class that it was of', async (t) => {
+  await using rig = started();
+  rig.createClaim('shop', 'web', { hostPortClassName: 'games' });
+  rig.createPod('shop', 'one', { 'claim.berth.dev/web': 'web' });
+  await rig.until(() => rig.phase('shop', 'web') === 'Bound');
+  rig.patch(claimPath('shop', 'web'), { spec: { hostPortClassName: 'other' } });
+  rig.ask('DELETE', claimPath('shop', 'web'));
+  await rig.until(() => rig.claim('shop', 'web').status.heldBy?.length === 1);
+  rig.server.force('hostports', 'hp-7000');
+  await rig.until(() => rig.hostPort('hp-7000') !== undefined);
+  t.is(rig.hostPort('hp-7000').spec.hostPortClassName, 'games');
+  rig.ask('DELETE', '/api/v1/namespaces/shop/pods/one');
+  await rig.until(() => rig.claims().length === 0 && rig.hostPorts().length === 0);
+});
+
 test('a claim whose number went to another one by force says so and waits for it, and gets no other', async (t) => {
   await using rig = started();
   rig.createClaim('shop', 'web', { hostPortClassName: 'games' });

@@ -22,6 +22,8 @@ const MUST_BE_REACHED = [
   'the pool changes',
   'a list is behind',
   'revisions are forgotten',
+  'a host port is removed by force',
+  'a claimRef is changed by hand',
   'a replica is killed',
   'a pod uses a claim',
   '200 claims at once',

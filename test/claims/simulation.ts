@@ -14,6 +14,8 @@ const QUIET_MS = 60_000;
 
 export interface SimulationOptions {
   readonly alter?: (api: ClaimApi) => ClaimApi;
+  /** False: nobody uses force, in no run. Where somebody does, a number may be with two claims for a while. */
+  readonly force?: boolean;
 }
 
 export interface SimulationResult {
@@ -181,6 +183,7 @@ class Run implements AsyncDisposable {
       [1, () => this.#reach('a replica comes', this.#alive.length < 4 && this.#start())],
       [1, () => this.#behind()],
       [1, () => this.#reach('revisions are forgotten', server.compact())],
+      ...(this.#seed % 4 === 2 && this.#options.force !== false ? [[3, () => this.#force()] as const] : []),
     ];
   }
 
@@ -270,6 +273,23 @@ class Run implements AsyncDisposable {
         this.#rig.patch(classPath('games'), { spec: { pools: [{ start: 7000, end: last }] } }),
       );
     }
+  }
+
+  /** As somebody who may do everything and knows no better. */
+  #force(): void {
+    const { random, server } = this.#rig;
+    const hostPorts = this.#rig.hostPorts();
+    if (hostPorts.length === 0) return;
+    const { name } = random.pick(hostPorts).metadata;
+    this.#judge.forced = true;
+    if (random.chance(0.6)) {
+      this.#reach('a host port is removed by force', server.force('hostports', name));
+      return;
+    }
+    const claims = this.#rig.claims();
+    const { namespace, name: claim, uid } = random.chance(0.5) && claims.length > 0 ? random.pick(claims).metadata : {};
+    const claimRef = claim === undefined ? null : { namespace, name: claim, uid };
+    this.#reach('a claimRef is changed by hand', this.#rig.patch(hostPortPath(name), { spec: { claimRef } }));
   }
 
   #behind(): void {

@@ -39,6 +39,7 @@ export function boundStatus(
     ...claim.status,
     phase: 'Bound',
     hostPortName,
+    hostPortClassName: className ?? claim.status.hostPortClassName,
     port: numberOfName(hostPortName),
     ...(terms === undefined ? {} : { protocols: terms.protocols, handover: terms.handover }),
     ...said(

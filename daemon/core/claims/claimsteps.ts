@@ -61,39 +61,54 @@ function seeking({ index, grants, time, verdicts }: ClaimPass, claim: Claim): re
 }
 
 /** A claim that was given a number. */
-function keeping({ index, time }: ClaimPass, claim: Claim): readonly Step[] {
+function keeping(pass: ClaimPass, claim: Claim): readonly Step[] {
+  const { index, time } = pass;
+  const name = claim.status.hostPortName;
+  const mending = mended(pass, claim);
+  if (mending !== undefined) return mending;
+  const hostPort = index.hostPorts.get(name);
+  if (hostPort === undefined) return [];
+  const { className } = hostPort;
+  const status = boundStatus(claim, name, { className, terms: index.classes.get(className) }, time);
+  if (claim.status.phase === 'Bound') return tell(claim, status);
+  // It was lost, and what is seen of the HostPort may be from before.
+  const news: News = { type: 'Normal', reason: 'Bound', message: `bound to HostPort ${name} again` };
+  return [{ kind: 'bind', claim, className, source: { kind: 'have', hostPort }, status, news }];
+}
+
+/** What is to be done about the HostPort of a claim that has a number, if it is not as it should be. */
+function mended({ index, time }: ClaimPass, claim: Claim): readonly Step[] | undefined {
   const name = claim.status.hostPortName;
   const number = numberOfName(name);
-  // Nobody but somebody with the right to write statuses can have written that.
-  if (number === undefined)
-    return tell(claim, pendingStatus(claim, 'Invalid', 'status.hostPortName is no HostPort', time));
+  if (number === undefined) {
+    // Nobody but somebody with the right to write statuses can have written that.
+    if (conditionOf(claim.status.conditions, 'Bound')?.reason === 'Invalid') return [];
+    return tell(claim, withoutNumber(claim, 'Invalid', 'status.hostPortName is no HostPort', time));
+  }
   const hostPort = index.hostPorts.get(name);
   if (hostPort === undefined) {
     const message = `HostPort ${name} was removed by force: it is made again`;
     const news: News = { type: 'Warning', reason: 'HostPortLost', message };
-    return [{ kind: 'remake', claim, className: claim.className, number, news }];
+    return [{ kind: 'remake', claim, className: claim.status.hostPortClassName || claim.className, number, news }];
   }
-  if (hostPort.claimRef?.uid === claim.meta.uid) {
-    const { className } = hostPort;
-    const status = boundStatus(claim, name, { className, terms: index.classes.get(className) }, time);
-    if (claim.status.phase === 'Bound') return tell(claim, status);
-    // It was lost, and what is seen of the HostPort may be from before.
-    const news: News = { type: 'Normal', reason: 'Bound', message: `bound to HostPort ${name} again` };
-    return [{ kind: 'bind', claim, className, source: { kind: 'have', hostPort }, status, news }];
-  }
+  if (hostPort.claimRef?.uid === claim.meta.uid) return undefined;
   const other = index.claimOf(hostPort);
-  if (other !== undefined && other.status.hostPortName === name) return lost(claim, hostPort, other, time);
+  if (other !== undefined && other.status.hostPortName === name) return lost(claim, hostPort, time);
   const message = `the claimRef of HostPort ${name} was changed: it is put right, the number is bound to this claim`;
   return [{ kind: 'restore', claim, hostPort, news: { type: 'Warning', reason: 'ClaimRefRestored', message } }];
 }
 
 /** Its HostPort was removed by force, and another claim has the number by now. */
-function lost(claim: Claim, { meta }: HostPort, other: Claim, time: PassTime): readonly Step[] {
+function lost(claim: Claim, { meta }: HostPort, time: PassTime): readonly Step[] {
+  if (conditionOf(claim.status.conditions, 'Bound')?.reason === 'HostPortLost') return [];
   const message = `HostPort ${meta.name} was removed by force and belongs to another claim: this one gets its number back when that one is gone, and no other number; delete the claim to get a new one`;
-  const status = pendingStatus(claim, 'HostPortLost', message, time);
-  const news: News = { type: 'Warning', reason: 'HostPortLost', message };
-  if (other.meta.uid === claim.meta.uid || isSame(status, claim.status)) return [];
-  return [{ kind: 'lose', claim, status, news }];
+  const status = withoutNumber(claim, 'HostPortLost', message, time);
+  return [{ kind: 'lose', claim, status, news: { type: 'Warning', reason: 'HostPortLost', message } }];
+}
+
+function withoutNumber(claim: Claim, reason: string, message: string, time: PassTime): ClaimStatus {
+  const status = pendingStatus(claim, reason, message, time);
+  return claim.meta.deleting ? { ...status, phase: 'Deleting' } : status;
 }
 
 /** A claim that is being deleted. */
@@ -105,12 +120,15 @@ function ending(pass: ClaimPass, claim: Claim): readonly Step[] {
   if (claim.status.phase !== 'Deleting') return tell(claim, deletingStatus(claim, undefined, time), news);
   const uses = index.view.uses.get(claim.meta.uid);
   if (uses?.count === 0) return [{ kind: 'finish', claim }];
+  const { namespace } = claim.meta;
   if (uses === undefined || time.monotonic - uses.at >= ASK_AGAIN_MS) {
-    const { namespace } = claim.meta;
     asks.set(namespace, [...(asks.get(namespace) ?? []), claim]);
-    return [];
+  } else {
+    pass.wakeAt = Math.min(pass.wakeAt, uses.at + ASK_AGAIN_MS);
   }
-  pass.wakeAt = Math.min(pass.wakeAt, uses.at + ASK_AGAIN_MS);
+  // Pods use the number still: it must be nobody else's.
+  const mending = mended(pass, claim) ?? [];
+  if (mending.length > 0 || uses === undefined) return mending;
   return tell(claim, deletingStatus(claim, uses, time));
 }
 

@@ -153,7 +153,7 @@ function holdersOf(index: Index): Map<string, Set<string>> {
     holders.set(key, (holders.get(key) ?? new Set()).add(meta.uid));
   };
   for (const claim of index.view.claims) {
-    if (isTied(claim)) count(index.hostPorts.get(claim.status.hostPortName)?.className ?? claim.className, claim);
+    if (isTied(claim)) count(claim.status.hostPortClassName || claim.className, claim);
     else for (const { className } of index.owned.get(claim.meta.uid) ?? []) count(className, claim);
   }
   return holders;

@@ -81,6 +81,8 @@ export interface ClaimStatus extends ObjectStatus {
   readonly phase: 'Pending' | 'Bound' | 'Deleting' | undefined;
   /** Once set it never changes: that is the claim's number for as long as it lives, also while its HostPort is lost. */
   readonly hostPortName: string;
+  /** The class of that HostPort: the spec may name another one by now. */
+  readonly hostPortClassName: string;
   readonly port: number | undefined;
   readonly protocols: readonly Protocol[];
   readonly handover: Handover | undefined;

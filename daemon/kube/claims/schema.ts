@@ -83,6 +83,7 @@ const CLAIM = v.object({
     v.object({
       phase: v.optional(v.picklist(['Pending', 'Bound', 'Deleting'])),
       hostPortName: text,
+      hostPortClassName: text,
       port: v.nullish(whole),
       protocols: v.nullish(v.array(PROTOCOL)),
       handover: v.nullish(HANDOVER),
@@ -178,6 +179,7 @@ function decodeClaim(object: unknown): Claim {
     status: {
       phase: status?.phase,
       hostPortName: status?.hostPortName ?? '',
+      hostPortClassName: status?.hostPortClassName ?? '',
       port: status?.port ?? undefined,
       protocols: status?.protocols ?? [],
       handover: status?.handover ?? undefined,

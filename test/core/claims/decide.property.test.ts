@@ -83,6 +83,7 @@ const claim = (uid: string, namespace: string, name: string): fc.Arbitrary<Claim
         fc.record({
           phase: fc.constant(hostPortName === '' ? ('Pending' as const) : phase),
           hostPortName: fc.constant(hostPortName),
+          hostPortClassName: fc.constantFrom('', ...CLASSES),
           port: fc.constant(numberOfName(hostPortName)),
           protocols: fc.constant(['TCP'] as const),
           handover: fc.constant('OnReady' as const),
@@ -253,10 +254,10 @@ function told(seen: ClaimView, text: string): ClaimView {
   };
 }
 
-test('what is told comes to rest: after two rounds there is nothing to tell', (t) => {
+test('what is told comes to rest: after three rounds there is nothing to tell', (t) => {
   fc.assert(
     fc.property(view, (seen) => {
-      const after = told(told(seen, '2026-01-01T00:00:00Z'), '2026-01-01T00:00:09Z');
+      const after = told(told(told(seen, '2026-01-01T00:00:00Z'), '2026-01-01T00:00:09Z'), '2026-01-01T00:00:12Z');
       const { steps } = decide(after, { ...TIME, text: '2026-01-01T00:00:18Z' });
       t.deepEqual(
         steps.filter(({ kind }) => kind.startsWith('tell-')),

@@ -32,7 +32,7 @@ const claim = (name: string, phase: Claim['status']['phase']): Claim => ({
   hostPortName: '',
   owners: [],
   status: {
-    ...{ observedGeneration: 0, conditions: [], hostPortName: '', port: undefined },
+    ...{ observedGeneration: 0, conditions: [], hostPortName: '', hostPortClassName: '', port: undefined },
     ...{ phase, protocols: [], handover: undefined, heldBy: undefined },
   },
 });
