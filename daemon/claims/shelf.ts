@@ -30,10 +30,6 @@ export class Shelf<T extends Shelved> {
     return [...this.#objects.values()];
   }
 
-  get(key: string): T | undefined {
-    return this.#objects.get(key);
-  }
-
   replace(objects: readonly T[]): void {
     this.#objects = new Map(objects.map((one) => [keyOf(one), one]));
     this.#gone.clear();

@@ -1,5 +1,4 @@
 /** Everything that the controller has seen, one shelf for each kind. */
-import { claimLabel } from '../core/claims/objects.ts';
 import type { ClaimView, NodePool, Uses } from '../core/claims/view.ts';
 import type { Seen, SeenKind } from './ports.ts';
 import { Shelf } from './shelf.ts';
@@ -39,9 +38,5 @@ export class Shelves {
       uses,
       nodePools,
     };
-  }
-
-  has(claim: { readonly namespace: string; readonly name: string }, uid: string): boolean {
-    return this.claims.get(claimLabel(claim))?.meta.uid === uid;
   }
 }

@@ -177,6 +177,8 @@ real(`claims get host ports from the aggregators of deploy/claiming${why}`, asyn
   await until(async () => bound(await claims('crowd')).some(({ metadata }) => metadata.name === 'later'));
   const other = replicas.find((one) => one !== leader);
   t.true(other?.lines.some((line) => line.includes('"claims-leading"')));
-  const forbidden = replicas.flatMap(({ lines }) => lines.filter((line) => /the answer is 403|Forbidden|may not/.test(line)));
+  const forbidden = replicas.flatMap(({ lines }) =>
+    lines.filter((line) => /the answer is 403|Forbidden|may not/.test(line)),
+  );
   t.deepEqual(forbidden, []);
 });
