@@ -67,7 +67,8 @@ export function isSound(port: ContainerPort): boolean {
   return Number.isInteger(number) && number >= 1 && number <= 65535 && (name === undefined || isPortName(name));
 }
 
-function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+/** To the list under the key, which is made where there is none. */
+export function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
   const list = map.get(key);
   if (list === undefined) map.set(key, [value]);
   else list.push(value);

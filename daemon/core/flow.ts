@@ -36,6 +36,8 @@ export interface FlowTruth {
   mapping(protocol: Protocol, destination: string, port: number): Mapping | undefined;
   /** Its rule stands in the kernel. A wanted mapping whose rule was refused keeps the flows that it has, and gets no others. */
   stands(mapping: Mapping): boolean;
+  /** Pods that had this destination before, live, and keep the flows that they have: their mappings as they were. */
+  draining(protocol: Protocol, destination: string, port: number): readonly Mapping[];
   /** Mappings that have ended and whose flows were not cleaned yet. */
   readonly former: readonly FormerTarget[];
   /** An address of the node, 127.0.0.0/8 included. */
@@ -43,20 +45,24 @@ export interface FlowTruth {
 }
 
 /**
- * True when the flow's original destination is an address of the node and it is (a) translated to a pod that does not
- * own the mapping, (b) translated although its source is not allowed, or (c) not translated although it would be now.
+ * True when the flow's original destination is an address of the node and it is (a) translated to a pod that neither owns
+ * the mapping nor is still draining it, (b) translated although its source is not allowed, or (c) not translated although it would be now.
  * Everything else, above all a flow to another host and a flow of another program, is none of Berth's business (I4).
  */
 export function disagrees(flow: Flow, truth: FlowTruth): boolean {
   if (!truth.isNodeAddress(flow.destination)) return false;
   const translated = flow.replySource !== flow.destination || flow.replyPort !== flow.port;
   const mapping = truth.mapping(flow.protocol, flow.destination, flow.port);
+  const drains = truth.draining(flow.protocol, flow.destination, flow.port);
+  if (translated && drains.some((one) => leadsTo(flow, one) && isAllowed(flow, one, truth))) return false;
   if (mapping === undefined) return translated && truth.former.some((former) => wasTarget(flow, former));
   const allowed = isAllowed(flow, mapping, truth);
   if (!translated) return allowed && truth.stands(mapping);
-  const expectedPort = mapping.containerPort + flow.port - mapping.hostPort;
-  if (!mapping.podIPs.includes(flow.replySource) || flow.replyPort !== expectedPort) return true;
-  return !allowed;
+  return !leadsTo(flow, mapping) || !allowed;
+}
+
+function leadsTo(flow: Flow, { podIPs, containerPort, hostPort }: Mapping): boolean {
+  return podIPs.includes(flow.replySource) && flow.replyPort === containerPort + flow.port - hostPort;
 }
 
 function wasTarget(flow: Flow, former: FormerTarget): boolean {

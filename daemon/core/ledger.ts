@@ -23,8 +23,8 @@ export interface Wanted {
   readonly protocols: readonly Protocol[];
   readonly size: number;
   /**
-   * A static host port: it need be free on its own address alone (absent: on any), and follows any pod that is gone, as clients
-   * know it from the spec and not from the pod that had it.
+   * A static or claimed host port: it need be free on its own address alone (absent: on any), and follows any pod that is gone, as
+   * clients know it beforehand and not from the pod that had it.
    */
   readonly fixed?: { readonly hostIP?: string };
 }
@@ -55,7 +55,7 @@ export class Ledger {
   readonly #grants = new Map<string, ReadonlyMap<string, Grant>>();
   /** Grants that others have replaced, as long as they hold a number. */
   readonly #leaving = new Set<Grant>();
-  /** By number; more than one only of addresses that do not overlap, which only static host ports have. */
+  /** By number; more than one only of addresses that do not overlap, which only static and claimed host ports have. */
   readonly #holders = new Map<string, readonly Grant[]>();
   readonly #quarantine = new Quarantine();
   readonly #pools = new Map<string, { config: PoolConfig; readonly queue: NumberQueue }>();

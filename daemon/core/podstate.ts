@@ -1,6 +1,6 @@
 /** What a pod's life cycle and addresses mean for its mappings. Pure. */
 import { classifyAddress, parseAddress } from './address.ts';
-import { GALAXY, MAPPINGS, PORTS, PROMISE_PREFIX } from './annotation.ts';
+import { GALAXY, isClaimKey, MAPPINGS, PORTS, PROMISE_PREFIX } from './annotation.ts';
 import type { Family, Pod } from './vocabulary.ts';
 
 /**
@@ -40,7 +40,13 @@ export function isNewer(one: Pod, other: Pod): boolean {
 
 /** The pod asks for host ports, rightly or not. */
 export function optsIn(pod: Pod): boolean {
-  return Object.hasOwn(pod.annotations, PORTS) || Object.hasOwn(pod.annotations, GALAXY);
+  return Object.hasOwn(pod.annotations, PORTS) || Object.hasOwn(pod.annotations, GALAXY) || claimsPorts(pod);
+}
+
+/** Some annotation of the pod claims a port. */
+export function claimsPorts(pod: Pod): boolean {
+  for (const key in pod.annotations) if (isClaimKey(key) && Object.hasOwn(pod.annotations, key)) return true;
+  return false;
 }
 
 /** Something that only Berth writes stands on the pod. */

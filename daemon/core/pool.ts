@@ -50,9 +50,9 @@ export function requestSize(request: PortRequest): number {
   }
 }
 
-/** How many host ports a pod asks for, each protocol counted. */
+/** How many host ports a pod asks for, each protocol counted. Claimed ones are of no pool. */
 export function requestedPorts(request: PodRequest): number {
-  return request.requests.reduce((sum, one) => sum + requestSize(one), 0);
+  return request.requests.reduce((sum, one) => sum + (one.claim === undefined ? requestSize(one) : 0), 0);
 }
 
 /** `20000-29999,31000` as people write it. */

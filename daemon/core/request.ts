@@ -4,6 +4,7 @@
  * that Berth writes, and never at more than 4 KiB of one that it reads.
  */
 import { ALLOW_FROM, GALAXY, HOST_IP, POOL, PORTS } from './annotation.ts';
+import { claimAnnotations, claimNameOf } from './claimrequest.ts';
 import { DeclaredPorts } from './declared.ts';
 import { type Fault, fault, faultMessage } from './fault.ts';
 import { type Parsed, parseAllowFrom, parseHostIP, parsePoolName } from './reach.ts';
@@ -13,6 +14,9 @@ import { type Cidr, type Pod, type PodRequest, type Problem, podLabel } from './
 
 /** Of one annotation, in UTF-8. */
 export const MAX_ANNOTATION_BYTES = 4096;
+
+/** The API server lets no longer key pass; other sources of pods may. */
+const MAX_KEY = 100;
 
 /** Where no `berth.dev/pool` stands. */
 export const DEFAULT_POOL = 'default';
@@ -27,14 +31,21 @@ export type PodRequestResult =
 export function parsePodRequest(pod: Pod): PodRequestResult {
   const berth = Object.hasOwn(pod.annotations, PORTS);
   const galaxy = Object.hasOwn(pod.annotations, GALAXY);
-  if (!berth && !galaxy) return { kind: 'none' };
-  if (pod.hostNetwork) return hostNetworkProblem(pod, berth ? PORTS : GALAXY);
+  const claims = claimAnnotations(pod);
+  const [claim] = claims;
+  if (!berth && !galaxy && claim === undefined) return { kind: 'none' };
+  if (pod.hostNetwork) return hostNetworkProblem(pod, berth ? PORTS : galaxy ? GALAXY : (claim?.key ?? ''));
 
   const selection = new Selection(new DeclaredPorts(pod.ports));
   const ports = read(pod, PORTS, (value): Parsed<null> => selection.selectListed(value) ?? { kind: 'ok', value: null });
   if (ports?.kind === 'fault') return problem(pod, PORTS, ports);
   const mistake = galaxy ? selection.selectContainers() : undefined;
   if (mistake !== undefined) return problem(pod, GALAXY, mistake);
+  for (const one of claims) {
+    const claimed = read(pod, one.key, (value) => claimNameOf(pod, one, value));
+    const wrong = claimed?.kind === 'ok' ? selection.claim(one.port, claimed.value) : claimed;
+    if (wrong !== undefined) return problem(pod, one.key, wrong);
+  }
 
   const pool = read(pod, POOL, parsePoolName);
   if (pool?.kind === 'fault') return problem(pod, POOL, pool);
@@ -48,7 +59,7 @@ export function parsePodRequest(pod: Pod): PodRequestResult {
     requests: selection.requests,
     ...(hostIP === undefined ? {} : { hostIP: hostIP.value }),
     ...(allowFrom === undefined ? {} : { allowFrom: allowFrom.value }),
-    berth,
+    berth: berth || claim !== undefined,
     galaxy,
   };
   return { kind: 'ok', request };
@@ -75,12 +86,12 @@ function read<T>(pod: Pod, key: string, parse: (value: string) => Parsed<T>): Pa
 }
 
 function problem(pod: Pod, key: string, mistake: Fault): { readonly kind: 'problem'; readonly problem: Problem } {
-  const message = faultMessage(pod, key, pod.annotations[key] ?? '', mistake);
+  const message = faultMessage(pod, printable(key, MAX_KEY), pod.annotations[key] ?? '', mistake);
   return { kind: 'problem', problem: { reason: 'InvalidPortRequest', message } };
 }
 
 function hostNetworkProblem(pod: Pod, key: string): PodRequestResult {
   const why = "its ports are already the node's and cannot be mapped";
-  const message = `pod ${podLabel(pod)}: annotation ${key}: the pod has hostNetwork: true; ${why}; remove the annotation or hostNetwork`;
+  const message = `pod ${podLabel(pod)}: annotation ${printable(key, MAX_KEY)}: the pod has hostNetwork: true; ${why}; remove the annotation or hostNetwork`;
   return { kind: 'problem', problem: { reason: 'HostNetwork', message: printable(message, 1024) } };
 }

@@ -2,11 +2,12 @@
  * Which port requests a pod's annotations make of its declared ports. Pure and total; it must never make a request that
  * neither the list nor a declaration names.
  */
-import { type DeclaredPorts, isStatic, numberName } from './declared.ts';
+import { append, type DeclaredPorts, isStatic, numberName } from './declared.ts';
 import { type Fault, fault, within } from './fault.ts';
 import { ITEM_FORMS, type Item, parseItem } from './grammar.ts';
 import { itemFault, type ListItem, splitList, trim } from './list.ts';
 import { labelOf, nameFault, portFault } from './refusal.ts';
+import { quoted } from './text.ts';
 import type { ContainerPort, PortRequest, Protocol } from './vocabulary.ts';
 
 interface Owner {
@@ -32,6 +33,11 @@ export class Selection {
   /** How often a container port and protocol was requested. */
   readonly #uses = new Map<string, number>();
   readonly #exact: ExactBlock[] = [];
+  /** By claim and protocol: the name of the port that has it. */
+  readonly #claimed = new Map<string, string>();
+  /** By name, of so many requests as `#indexed` says: their indices. */
+  readonly #places = new Map<string, number[]>();
+  #indexed = 0;
 
   constructor(declared: DeclaredPorts) {
     this.#declared = declared;
@@ -56,6 +62,56 @@ export class Selection {
     const ports = this.#declared.all.filter((port) => !port.sidecar);
     // Galaxy knew no names, so that pods may use one name in two containers: they are told apart by their numbers.
     return this.#selectDeclared(ports, false);
+  }
+
+  /**
+   * The port of this name gets the number of a claim: one that was selected, or a declared one that now is. To be called when all
+   * that is selected without a claim has been.
+   */
+  claim(name: string, claim: string): Fault | undefined {
+    const mistake = this.#owners.has(name) ? undefined : this.#selectClaimed(name);
+    if (mistake !== undefined) return mistake;
+    for (const index of this.#indexOf(name)) {
+      const request = this.#requests[index] as PortRequest;
+      const wrong = this.#claimFault(request, claim);
+      if (wrong !== undefined) return wrong;
+      this.#claimed.set(`${claim}/${request.protocol}`, name);
+      // One number for all ports of a claim, whatever else has the container port of one of them.
+      this.#requests[index] = { ...request, group: `claim ${claim}`, claim };
+    }
+    return undefined;
+  }
+
+  #selectClaimed(name: string): Fault | undefined {
+    const [port] = this.#declared.named(name);
+    if (port === undefined) {
+      const why = `is not the name of a port of this pod (${this.#declared.names()})`;
+      return fault(name, why, 'name a declared port behind the / of the key, or one that berth.dev/ports asks for');
+    }
+    const mistake = portFault(this.#declared, port, name, true);
+    if (mistake === undefined) this.#request(name, port.containerPort, port.protocol, 0);
+    return mistake;
+  }
+
+  #claimFault({ name, protocol, target, claim: before }: PortRequest, claim: string): Fault | undefined {
+    if (target.kind === 'block' || target.kind === 'numbers') {
+      return fault(name, 'is a block of numbers, and a claim has one', `claim a single port, or write ${name}=same`);
+    }
+    if (before !== undefined) {
+      return fault(name, `is claimed twice, by ${quoted(before)} too`, 'remove one of the two annotations');
+    }
+    const other = this.#claimed.get(`${claim}/${protocol}`);
+    if (other === undefined) return undefined;
+    const what = `has one ${protocol} port, which port ${quoted(other)} has already`;
+    return fault(claim, what, 'make a claim for each of the two ports');
+  }
+
+  /** Where the requests of each name stand; claimed ones keep their places. */
+  #indexOf(name: string): readonly number[] {
+    for (let index = this.#indexed; index < this.#requests.length; index++)
+      append(this.#places, (this.#requests[index] as PortRequest).name, index);
+    this.#indexed = this.#requests.length;
+    return this.#places.get(name) ?? [];
   }
 
   #selectDeclared(ports: readonly ContainerPort[], byName: boolean): Fault | undefined {

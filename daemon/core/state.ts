@@ -13,6 +13,8 @@ export interface Grant {
   readonly name: string;
   readonly protocol: Protocol;
   readonly pool: string;
+  /** The claim, in the pod's namespace, whose number it is. */
+  readonly claim?: string;
   readonly hostPort: number;
   readonly size: number;
   readonly hostIP?: string;

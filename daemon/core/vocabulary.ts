@@ -43,6 +43,10 @@ export interface Pod extends PodRef {
   /** `status.podIPs` as they stand there: nothing has been checked. */
   readonly podIPs: readonly string[];
   readonly ports: readonly ContainerPort[];
+  /** The condition `ContainersReady` is True; absent: it is not, or that is not known. Readiness gates do not count. */
+  readonly ready?: boolean;
+  /** A StatefulSet controls the pod, whose name is then the StatefulSet's with the pod's ordinal. */
+  readonly stateful?: boolean;
   /** The condition `berth.dev/PortsMapped` stands on the pod, whatever it says; absent: it does not, or that is not known. */
   readonly conditioned?: boolean;
   /** `metadata.creationTimestamp` in ms since the epoch, 0 when unknown: tells which of two pods is the newer. */
@@ -75,6 +79,8 @@ export interface PortRequest {
   readonly target: Target;
   /** Requests of one pod with the same group get the same number (TCP and UDP of one container port). */
   readonly group: string;
+  /** The claim, in the pod's namespace, whose number it is; absent: a number from the pool. */
+  readonly claim?: string;
 }
 
 /** Which address of the node is meant: one address, or the node's address in a range. */
@@ -89,7 +95,7 @@ export interface PodRequest {
   readonly hostIP?: HostIPSelector;
   /** Absent: every source. Present, even when empty for a family: only these sources. Merged and sorted. */
   readonly allowFrom?: readonly Cidr[];
-  /** `berth.dev/ports` is present: results go to the Berth annotations. */
+  /** `berth.dev/ports` is present, or a port is claimed: results go to the Berth annotations. */
   readonly berth: boolean;
   /** `tkestack.io/portmapping` is present: results go there in Galaxy's format too. */
   readonly galaxy: boolean;
@@ -134,6 +140,8 @@ export type ProblemReason =
   | 'InvalidPortRequest'
   | 'PoolExhausted'
   | 'PortConflict'
+  /** A claim that the pod names has no number yet, or cannot be read. */
+  | 'ClaimPending'
   | 'HostNetwork'
   | 'HostIPNotFound'
   | 'InvalidPodIP'
@@ -161,6 +169,9 @@ export type EventReason =
   | 'InvalidPortRequest'
   | 'PoolExhausted'
   | 'PortConflict'
+  | 'ClaimPending'
+  /** A claim's number leads to a newer pod of the claim now. */
+  | 'HandedOver'
   /** The kernel refused a rule: no fault of the request. */
   | 'DatapathFailed'
   /** On the pod of an agent: it tried to report for another node. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
-import { ALLOW_FROM, GALAXY, HOST_IP, MAPPINGS, POOL, PORTS, PROMISE_PREFIX } from '../core/annotation.ts';
+import { ALLOW_FROM, GALAXY, HOST_IP, isClaimKey, MAPPINGS, POOL, PORTS, PROMISE_PREFIX } from '../core/annotation.ts';
 import { BerthError } from '../core/errors.ts';
 import { printable, quoted } from '../core/text.ts';
 import type { ContainerPort, Pod } from '../core/vocabulary.ts';
@@ -28,12 +28,13 @@ export function decodePod(object: unknown): Pod {
   }
   const { metadata, spec, status } = parsed.output;
   const { namespace, name } = metadata;
+  const annotations = annotationsOf(metadata.annotations);
   const addresses = status.podIPs.length > 0 ? status.podIPs.map(({ ip }) => ip) : [status.podIP];
   return {
     namespace,
     name,
     uid: metadata.uid ?? derivedUid(namespace, name, metadata.creationTimestamp ?? ''),
-    annotations: annotationsOf(metadata.annotations),
+    annotations,
     hostNetwork: spec.hostNetwork,
     phase: status.phase,
     terminating: typeof metadata.deletionTimestamp === 'string',
@@ -44,7 +45,33 @@ export function decodePod(object: unknown): Pod {
       ...sidecarsOf(spec).flatMap((one) => portsOf(one, true)),
     ],
     createdAt: typeof metadata.creationTimestamp === 'string' ? Date.parse(metadata.creationTimestamp) : 0,
+    // Nobody else's turn depends on them: pods change their readiness all the time.
+    ...(Object.keys(annotations).some(isClaimKey) ? claimantOf(parsed.output) : {}),
   };
+}
+
+/** What decides about the claims of a pod. Left out where it is not so. */
+function claimantOf({ metadata, status }: PodObject): Pick<Pod, 'ready' | 'stateful'> {
+  const isReady = (one: unknown) => hasFields(one, { type: 'ContainersReady', status: 'True' });
+  const isSet = (one: unknown) => hasFields(one, { kind: 'StatefulSet', controller: true }) && isApps(one);
+  return {
+    ...(status.conditions.some(isReady) ? { ready: true } : {}),
+    ...(metadata.ownerReferences.some(isSet) ? { stateful: true } : {}),
+  };
+}
+
+function hasFields(
+  value: unknown,
+  fields: Readonly<Record<string, unknown>>,
+): value is Readonly<Record<string, unknown>> {
+  return (
+    isMap(value) &&
+    Object.entries(fields).every(([key, wanted]) => Object.hasOwn(value, key) && Reflect.get(value, key) === wanted)
+  );
+}
+
+function isApps({ apiVersion }: Readonly<Record<string, unknown>>): boolean {
+  return typeof apiVersion === 'string' && apiVersion.startsWith('apps/');
 }
 
 /**
@@ -68,7 +95,7 @@ function annotationsOf(annotations: object): Record<string, string> {
   const kept: Record<string, string> = {};
   let length = 0;
   for (const [key, value] of Object.entries(annotations)) {
-    if (!KEYS.has(key) && !key.startsWith(PROMISE_PREFIX)) continue;
+    if (!KEYS.has(key) && !key.startsWith(PROMISE_PREFIX) && !isClaimKey(key)) continue;
     const path = `metadata.annotations[${quoted(key)}]`;
     if (typeof value !== 'string') throw unreadable(path, 'a string (in YAML write it in quotes)', value);
     length += key.length + value.length;

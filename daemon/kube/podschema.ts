@@ -8,6 +8,7 @@ import * as v from 'valibot';
 const MAX_CONTAINER_PORTS = 1_000;
 const MAX_CONTAINERS = 1_000;
 const MAX_POD_IPS = 16;
+const MAX_LOOSE = 1_000;
 
 /** RFC 1123 label, at most 63 characters: a namespace, a container. */
 const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
@@ -88,6 +89,15 @@ const containerStatus = v.object(
   'a map',
 );
 
+/** What others write, and what hides no pod when it cannot be understood: the first entries of a list, whatever they are. */
+const loose = v.optional(
+  v.pipe(
+    v.unknown(),
+    v.transform((value): readonly unknown[] => (Array.isArray(value) ? value.slice(0, MAX_LOOSE) : [])),
+  ),
+  [],
+);
+
 const podIP = v.pipe(v.string('a string'), v.maxLength(64, 'an IP address'));
 
 /** Null means absent everywhere. What is not named here is dropped. */
@@ -101,6 +111,7 @@ export const POD = v.object(
         namespace: v.nullish(label, 'default'),
         uid: v.nullish(v.pipe(v.string('a string'), v.regex(UID, 'a uid (at most 64 of letters, digits and -)'))),
         annotations: v.nullish(v.custom<object>(isMap, 'a map'), {}),
+        ownerReferences: loose,
         creationTimestamp: v.nullish(timestamp),
         deletionTimestamp: v.nullish(timestamp),
       },
@@ -132,6 +143,7 @@ export const POD = v.object(
           podIPs: v.nullish(list(v.object({ ip: podIP }, 'a map'), MAX_POD_IPS), []),
           containerStatuses: v.nullish(list(containerStatus, MAX_CONTAINERS), []),
           initContainerStatuses: v.nullish(list(containerStatus, MAX_CONTAINERS), []),
+          conditions: loose,
         },
         'a map',
       ),

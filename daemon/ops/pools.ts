@@ -3,6 +3,7 @@
  * of a flag. What is wrong is refused as a whole; nothing here looks at the node.
  */
 import * as v from 'valibot';
+import { CLAIM_POOL } from '../core/claim.ts';
 import { messageOf } from '../core/errors.ts';
 import { POOL_DEFAULTS, type PoolConfig, type PortRange } from '../core/pool.ts';
 import { STATIC_POOL } from '../core/staticports.ts';
@@ -132,6 +133,8 @@ function checked(pools: readonly PoolConfig[]): readonly PoolConfig[] {
   for (const [index, pool] of pools.entries()) {
     if (pool.name === STATIC_POOL.name)
       throw invalid(`no pool may be named ${pool.name}: static hostPorts are listed under it; choose another name`);
+    if (pool.name === CLAIM_POOL.name)
+      throw invalid(`no pool may be named ${pool.name}: claimed host ports are listed under it; choose another name`);
     for (const other of pools.slice(0, index)) {
       if (other.name === pool.name)
         throw invalid(`two pools are named ${pool.name}: join their ranges in one, or rename one`);

@@ -42,6 +42,8 @@ const grant: v.GenericSchema<unknown, Grant> = v.pipe(
     name,
     protocol,
     pool,
+    // Of the same form as the name of a pod.
+    claim: v.exactOptional(pod),
     hostPort: port,
     size,
     hostIP: v.exactOptional(address),

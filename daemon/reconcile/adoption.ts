@@ -4,6 +4,7 @@
  */
 import { type Adopted, adopt as adoptedFrom } from '../../rules/adoption.ts';
 import type { Element } from '../../rules/element.ts';
+import { sameClaim } from '../core/claim.ts';
 import { type Ledger, portKey } from '../core/ledger.ts';
 import { poolHolds } from '../core/pool.ts';
 import type { AgentState, Grant } from '../core/state.ts';
@@ -28,6 +29,7 @@ export function adopt(ledger: Ledger, installed: readonly Element[], state: Agen
       name: rule.name,
       protocol: rule.protocol,
       pool: exact?.pool ?? '',
+      ...(exact?.claim === undefined ? {} : { claim: exact.claim }),
       hostPort: rule.hostPort,
       size: rule.size,
       containerPort: rule.containerPort,
@@ -42,36 +44,42 @@ export function adopt(ledger: Ledger, installed: readonly Element[], state: Agen
     if (isFree(ledger, grant)) {
       if (isRuled) ledger.retain(grant);
       else ledger.grant(grant);
-    } else if (!isRuled && succeeds(ledger, grant, told)) ledger.grant(grant);
+    } else if (!isRuled && succeeds(ledger, grant, told, ruled)) ledger.grant(grant);
     told.push(grant);
   }
 }
 
 /**
  * The last agent had given the numbers on to the next pod of this name, and promised them: the file tells of the one who had them
- * first of all (I6). The predecessor's rule may stand still.
+ * first of all (I6). The predecessor's rule may stand still. The next pod of a claim it had only if no rule says otherwise: both
+ * may live, and whose turn it is is judged anew.
  */
-function succeeds(ledger: Ledger, grant: Grant, told: readonly Grant[]): boolean {
+function succeeds(ledger: Ledger, grant: Grant, told: readonly Grant[], ruled: ReadonlySet<string>): boolean {
   for (let number = grant.hostPort; number < grant.hostPort + grant.size; number++) {
     const holder = ledger.holder(grant.protocol, number, grant.hostIP);
     if (holder === undefined) continue;
     const former = told.some(
       (one) => keyOf(one) === keyOf(holder) && one.hostPort <= number && number < one.hostPort + one.size,
     );
-    if (!former || holder.uid === grant.uid || holder.namespace !== grant.namespace || holder.pod !== grant.pod)
-      return false;
+    const sameName = holder.namespace === grant.namespace && holder.pod === grant.pod;
+    const follows = sameName || (sameClaim(holder, grant) && !ruled.has(keyOf(holder)));
+    if (!former || holder.uid === grant.uid || !follows) return false;
   }
   return true;
 }
 
+/** Where a number comes from. */
+export type Origin = Pick<Grant, 'pool' | 'claim'>;
+
 /** Completes adopted grants once their pod is seen: its name, and the pool that it asks for (empty: it asks for none). */
-export function identify(ledger: Ledger, pod: Pod, poolFor: (grant: Grant) => string): void {
+export function identify(ledger: Ledger, pod: Pod, originFor: (grant: Grant) => Origin): void {
   for (const grant of ledger.grantsOf(pod.uid).values()) {
-    const pool = poolFor(grant);
+    const { pool, claim } = originFor(grant);
     if (grant.pod !== '' && (grant.pool !== '' || pool === '')) continue;
     // The rule may be what the pod had before it asked for another pool: then the file knows the number of that one.
     const own = grant.pool === '' && hasRival(ledger, grant) ? poolOf(ledger, grant) : grant.pool;
-    ledger.grant({ ...grant, namespace: pod.namespace, pod: pod.name, pool: own || pool });
+    const claimed = own === '' && claim !== undefined ? { claim } : {};
+    ledger.grant({ ...grant, namespace: pod.namespace, pod: pod.name, pool: own || pool, ...claimed });
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Gives every demand its numbers: those it has, else the one it had, else the least recently used free one that can be
- * reserved. All of a pod's ports or none of them, so that two pods never starve each other by halves.
+ * reserved. All of a bundle of demands or none of it, so that two pods never starve each other by halves.
  */
 import { type Ledger, portKey } from '../core/ledger.ts';
 import type { PoolConfig } from '../core/pool.ts';
@@ -9,16 +9,26 @@ import { type PortRequest, type Problem, type Protocol, podLabel } from '../core
 import type { Demand } from './demand.ts';
 import { fits } from './fit.ts';
 import type { Clock, Reserver } from './ports.ts';
-import { BUSY_MS, type Closing, NumberSearch } from './search.ts';
-import { isFixed } from './staticdemand.ts';
+import { BUSY_MS, type Closing, isGiven, NumberSearch } from './search.ts';
 
 /** How many numbers one pass tries to bind before it lets other work go first. */
 const TRIES_PER_PASS = 2048;
+
+/** Numbers that are not the pools' to give, wherever they lie. */
+export interface TakenNumbers {
+  /** The number is a static hostPort of some pod. */
+  readonly isStatic: (protocol: Protocol, port: number) => boolean;
+  /** The number is that of a claim of some pod. */
+  readonly isClaimed: (protocol: Protocol, port: number) => boolean;
+}
+
 export interface Allocation {
   /** By pod uid. */
   readonly problems: ReadonlyMap<string, Problem>;
   /** The uids of the pods that were given numbers. */
   readonly given: ReadonlySet<string>;
+  /** The uids of the pods for which a pool had no number. */
+  readonly exhausted: ReadonlySet<string>;
   /** Numbers were not tried yet, are held by other processes, or rest: ask again at this monotonic time. */
   readonly retryAt?: number;
 }
@@ -35,12 +45,12 @@ export class Allocator {
   }
 
   /**
-   * `isStatic`: the number is a static hostPort of some pod. `hinted`: the numbers that the
+   * `bundles`: demands of one pod each. `taken`: which numbers are somebody's beforehand. `hinted`: the numbers that the
    * pod's own annotation names, by port key. `waits`: until when the pod is to wait, in monotonic ms.
    */
   allocate(
-    demands: readonly Demand[],
-    isStatic: (protocol: Protocol, port: number) => boolean,
+    bundles: readonly (readonly Demand[])[],
+    taken: TakenNumbers,
     closing: Closing,
     hinted: (demand: Demand) => ReadonlyMap<string, number>,
     waits: (demand: Demand) => number | undefined = () => undefined,
@@ -49,27 +59,31 @@ export class Allocator {
     this.#search.expire();
     const problems = new Map<string, Problem>();
     const given = new Set<string>();
+    const exhausted = new Set<string>();
     let tries = TRIES_PER_PASS;
     let retryAt: number | undefined;
-    for (const demand of demands) {
-      const missing = demand.units.filter((unit) => !this.#granted(demand, unit));
-      if (missing.length === 0) continue;
-      const refusal = this.#refusal(demand);
+    for (const bundle of bundles) {
+      const missing = bundle.flatMap((demand) =>
+        demand.units.filter((unit) => !this.isGranted(demand, unit)).map((unit) => ({ demand, unit })),
+      );
+      const [first] = missing;
+      if (first === undefined) continue;
+      const { uid } = first.demand.pod;
+      const refusal = this.#refusalOf(missing);
       if (refusal !== undefined) {
-        problems.set(demand.pod.uid, refusal);
+        problems.set(uid, refusal);
         continue;
       }
-      if (demand.blocked?.reason === 'HostIPNotFound') continue;
-      const wait = waits(demand);
+      if (missing.some(({ demand }) => demand.awaited || demand.blocked?.reason === 'HostIPNotFound')) continue;
+      const chosen = missing.find(({ demand }) => demand.claim === undefined);
+      const wait = chosen && waits(chosen.demand);
       if (wait !== undefined) {
         retryAt = earliest(retryAt, wait);
         continue;
       }
       const picked = new Map<Unit, number>();
-      // A static host port is nobody's but the pod's that names it.
-      const avoided = isFixed(demand) ? () => false : isStatic;
-      for (const unit of missing) {
-        const limits = { isStatic: avoided, closing, hints: hinted(demand), picked, tries };
+      for (const { demand, unit } of missing) {
+        const limits = { isTaken: takenFor(demand, taken), closing, hints: hinted(demand), picked, tries };
         const search = this.#search.find(demand, unit, limits);
         tries -= search.tried;
         if (search.kind === 'found') {
@@ -79,28 +93,39 @@ export class Allocator {
         picked.clear();
         if (search.kind === 'unfinished') retryAt = now;
         else {
-          if (!problems.has(demand.pod.uid)) problems.set(demand.pod.uid, search.problem);
+          if (!problems.has(uid)) problems.set(uid, search.problem);
+          if (!isGiven(demand)) exhausted.add(uid);
           const pool = demand.pool as PoolConfig;
           retryAt = earliest(retryAt, search.sawBusy ? now + BUSY_MS : undefined, this.#ledger.nextRestEnd(pool, now));
         }
         break;
       }
-      for (const [unit, first] of picked) {
-        this.#give(demand, unit, first);
-        given.add(demand.pod.uid);
+      for (const { demand, unit } of missing) {
+        const number = picked.get(unit);
+        if (number === undefined) continue;
+        this.#give(demand, unit, number);
+        given.add(uid);
       }
     }
-    return { problems, given, ...(retryAt === undefined ? {} : { retryAt }) };
+    return { problems, given, exhausted, ...(retryAt === undefined ? {} : { retryAt }) };
   }
 
   /** The unit has its grants already, all with one number. A grant made for another request is not one of them. */
-  #granted(demand: Demand, unit: Unit): boolean {
+  isGranted(demand: Demand, unit: Unit): boolean {
     const grants = this.#ledger.grantsOf(demand.pod.uid);
     const first = grants.get(portKey(unit.requests[0] as PortRequest))?.hostPort;
     return unit.requests.every((request) => {
       const grant = grants.get(portKey(request));
       return grant !== undefined && fits(grant, demand, unit, request) && grant.hostPort === first;
     });
+  }
+
+  #refusalOf(missing: readonly { readonly demand: Demand }[]): Problem | undefined {
+    for (const demand of new Set(missing.map((one) => one.demand))) {
+      const refusal = this.#refusal(demand);
+      if (refusal !== undefined) return refusal;
+    }
+    return undefined;
   }
 
   #refusal(demand: Demand): Problem | undefined {
@@ -127,6 +152,7 @@ export class Allocator {
         name: request.name,
         protocol: request.protocol,
         pool: demand.request.pool,
+        ...(demand.claim === undefined ? {} : { claim: demand.claim }),
         hostPort: first,
         size: unit.size,
         containerPort: containerPortOf(request, first),
@@ -135,6 +161,16 @@ export class Allocator {
       });
     }
   }
+}
+
+/** A static host port is nobody's but the pod's that names it, and a claimed one gives way to it. */
+function takenFor(
+  demand: Demand,
+  { isStatic, isClaimed }: TakenNumbers,
+): (protocol: Protocol, port: number) => boolean {
+  if (demand.claim !== undefined) return isStatic;
+  if (isGiven(demand)) return () => false;
+  return (protocol, port) => isStatic(protocol, port) || isClaimed(protocol, port);
 }
 
 function earliest(...times: readonly (number | undefined)[]): number | undefined {

@@ -36,6 +36,7 @@ interface Ground {
   readonly asked: boolean;
   readonly promised: readonly Mapping[];
   readonly problem: Problem | undefined;
+  readonly turn: PodStanding['turn'];
   readonly addresses: readonly NodeAddress[];
 }
 
@@ -129,6 +130,11 @@ export class Announcer {
     });
   }
 
+  /** The number of a claim leads to another pod from now on. */
+  handedOverEvent(pod: Pod, message: string): void {
+    this.#publisher.event(pod, { type: 'Normal', reason: 'HandedOver', message });
+  }
+
   /** Who was never told of its host ports is not told that they are gone. */
   releasedEvent(pod: Pod): void {
     if (!this.#told.has(pod.uid)) return;
@@ -143,7 +149,14 @@ export class Announcer {
   tell(standing: PodStanding, addresses: readonly NodeAddress[]): void {
     const { pod, problem, promised } = standing;
     this.#tellProblem(pod, problem);
-    const ground: Ground = { pod, asked: standing.demand !== undefined, promised, problem, addresses };
+    const ground: Ground = {
+      pod,
+      asked: standing.demand !== undefined,
+      promised,
+      problem,
+      turn: standing.turn,
+      addresses,
+    };
     const told = this.#told.get(pod.uid);
     // Most pods stand in most passes where they stood: writing out what they know would be half of the pass.
     if (!this.#moved.delete(pod.uid) && told !== undefined && sameGround(told.ground, ground)) return;
@@ -221,6 +234,7 @@ function sameGround(one: Ground, other: Ground): boolean {
     one.addresses === other.addresses &&
     one.problem?.reason === other.problem?.reason &&
     one.problem?.message === other.problem?.message &&
+    one.turn?.message === other.turn?.message &&
     sameObjects(one.promised, other.promised)
   );
 }
@@ -230,11 +244,12 @@ function sameObjects(one: readonly Mapping[], other: readonly Mapping[]): boolea
 }
 
 /** What is still waited for. */
-function pending({ pod, demand, promised }: PodStanding): NonNullable<PodResult['condition']> {
+function pending({ pod, demand, promised, turn }: PodStanding): NonNullable<PodResult['condition']> {
   const what = (reason: string, message: string) =>
     ({ status: 'False', reason, message: `pod ${podLabel(pod)}: ${message}` }) as const;
   if (demand !== undefined && promised.length < portCount(demand))
     return what('PortsPending', 'its host ports are being chosen');
+  if (turn !== undefined) return { status: 'False', ...turn };
   if (promised.some(({ podIPs }) => podIPs.length > 0))
     return what(RULES_PENDING, 'the host ports are reserved; their rules are being installed');
   return what('PodIPPending', 'the host ports are reserved; they are mapped when the pod has an address');
@@ -249,6 +264,7 @@ function eventReason({ reason }: Problem): PodEvent['reason'] {
     case 'PoolExhausted':
     case 'PortConflict':
     case 'DatapathFailed':
+    case 'ClaimPending':
       return reason;
     default:
       return 'InvalidPortRequest';

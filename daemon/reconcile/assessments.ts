@@ -4,10 +4,11 @@ import { isActive } from '../core/podstate.ts';
 import type { PoolConfig } from '../core/pool.ts';
 import type { Grant } from '../core/state.ts';
 import type { Pod, Problem } from '../core/vocabulary.ts';
-import { identify } from './adoption.ts';
-import { type Assessment, Assessor, asksFor, type Demand, hindranceOf, type NodeView } from './demand.ts';
+import { identify, type Origin } from './adoption.ts';
+import { type Assessment, Assessor, asksFor, type Demand, hindranceOf, type NodeView, partsOf } from './demand.ts';
 
 const NOTHING: Assessment = { kind: 'none' };
+const NOWHERE: Origin = { pool: '' };
 
 export class Assessments {
   readonly #ledger: Ledger;
@@ -33,7 +34,7 @@ export class Assessments {
     const demands = new Map<string, Demand>();
     for (const pod of pods) {
       const assessment = isActive(pod) ? this.#assessor.assess(pod, this.#heldAddress(pod)) : NOTHING;
-      identify(this.#ledger, pod, (grant) => (assessment.kind === 'wanted' ? poolFor(assessment, grant) : ''));
+      identify(this.#ledger, pod, (grant) => (assessment.kind === 'wanted' ? originFor(assessment, grant) : NOWHERE));
       if (assessment.kind === 'problem') problems.set(pod.uid, assessment.problem);
       if (assessment.kind !== 'wanted') continue;
       demands.set(pod.uid, assessment);
@@ -52,9 +53,10 @@ export class Assessments {
   }
 }
 
-/** The pool of the part of the demand to which a grant without one belongs: by its port. */
-function poolFor(demand: Demand, grant: Grant): string {
+/** Pool and claim of the part of the demand to which a grant without them belongs: by its port. */
+function originFor(demand: Demand, grant: Grant): Origin {
   const key = portKey(grant);
-  const owner = demand.statics?.find(({ request }) => request.requests.some((one) => portKey(one) === key));
-  return (owner ?? demand).request.pool;
+  const [, ...others] = partsOf(demand);
+  const owner = others.find(({ request }) => request.requests.some((one) => portKey(one) === key)) ?? demand;
+  return { pool: owner.request.pool, ...(owner.claim === undefined ? {} : { claim: owner.claim }) };
 }

@@ -41,18 +41,19 @@ export class Cleaning {
   }
 
   /**
-   * Deletes the flows that disagree with the wanted mappings, of which some may have no rule (`stands`). False when that failed
+   * Deletes the flows that disagree with the wanted mappings, of which some may have no rule (`stands`). `draining`: see FlowTruth. False when that failed
    * and announcing should wait for another try.
    */
   async run(
     wanted: readonly Mapping[],
     stands: (mapping: Mapping) => boolean,
     isNodeAddress: (address: string) => boolean,
+    draining: readonly Mapping[] = [],
   ): Promise<boolean> {
     if (!this.due) return true;
     const ports = this.#everything ? 'all' : [...this.#ports.values()];
     const began = this.#clock.monotonic();
-    const truth = flowTruth(wanted, ports, [...this.#former.values()], isNodeAddress, stands);
+    const truth = flowTruth(wanted, ports, [...this.#former.values()], isNodeAddress, stands, draining);
     try {
       const deleted = await this.#flows.purge(ports, (flow) => disagrees(flow, truth));
       this.#recorder.record({ kind: 'flows', deleted, ms: this.#clock.monotonic() - began });

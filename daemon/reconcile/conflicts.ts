@@ -4,6 +4,7 @@ import type { PortRange } from '../core/pool.ts';
 import type { Grant } from '../core/state.ts';
 import type { Pod } from '../core/vocabulary.ts';
 import type { Announcer } from './announcer.ts';
+import { amongPools } from './claimdemand.ts';
 import type { Demand } from './demand.ts';
 import type { PodSet } from './podset.ts';
 import { amongNodePorts } from './staticdemand.ts';
@@ -39,6 +40,13 @@ export class Conflicts {
     if (this.#served !== undefined) {
       for (const { pod, statics: own = [] } of demands) {
         for (const message of amongNodePorts(own, this.#served.nodePorts)) this.#warn(pod, message);
+      }
+    }
+    const pools = this.#ledger.pools();
+    for (const { pod, claims = [] } of demands) {
+      for (const claim of claims) {
+        const message = amongPools(claim, pools);
+        if (message !== undefined) this.#warn(pod, message);
       }
     }
     for (const grant of taken) {

@@ -4,8 +4,9 @@
  */
 import { containsAddress } from '../core/address.ts';
 import { GALAXY, PORTS } from '../core/annotation.ts';
+import { CLAIM_POOL } from '../core/claim.ts';
 import { portKey } from '../core/ledger.ts';
-import { podAddresses } from '../core/podstate.ts';
+import { claimsPorts, type PodAddresses, podAddresses } from '../core/podstate.ts';
 import { type PoolConfig, poolOnNode, requestedPorts } from '../core/pool.ts';
 import { parsePodRequest } from '../core/request.ts';
 import { type Unit, unitsOf } from '../core/unit.ts';
@@ -14,6 +15,7 @@ import {
   type NodeAddress,
   type Pod,
   type PodRequest,
+  type PortRequest,
   type Problem,
   podLabel,
 } from '../core/vocabulary.ts';
@@ -45,27 +47,40 @@ export interface Demand {
   readonly blocked?: Problem;
   /** The pod's addresses, of the family of `hostIP` when there is one. */
   readonly podIPs: readonly string[];
+  /** The claim whose number the units get: it is known beforehand, and belongs to one pod of the claim at a time. */
+  readonly claim?: string;
+  /** It is not known yet whether there is anything to be given; that is heard soon. */
+  readonly awaited?: true;
+  /** The pod's claims, a demand each; absent when it has none. */
+  readonly claims?: readonly Demand[];
   /** The pod's static host ports, a demand each; absent when they are not served. */
   readonly statics?: readonly Demand[];
   /** What is wrong with the pod beside all that stands here. */
   readonly flaw?: Problem;
 }
 
-const NO_STATICS: readonly Demand[] = [];
+const NONE: readonly Demand[] = [];
 
-/** All that the pod wants: what it asks for in its annotations, then its static host ports. */
+/** All that the pod wants: what it asks for in its annotations, then its claims, then its static host ports. */
 export function partsOf(demand: Demand): readonly Demand[] {
-  return [demand, ...(demand.statics ?? NO_STATICS)];
+  return [demand, ...(demand.claims ?? NONE), ...(demand.statics ?? NONE)];
+}
+
+/** The same, what is given together or not at all in one list. Claimed numbers first: they are no others. */
+export function bundlesOf(demand: Demand): readonly (readonly Demand[])[] {
+  const { claims = NONE, statics = NONE } = demand;
+  return [[...claims, demand], ...statics.map((one) => [one])];
 }
 
 /** How many ports that is. */
-export function portCount({ request, statics = NO_STATICS }: Demand): number {
-  return request.requests.length + statics.length;
+export function portCount({ request, claims = NONE, statics = NONE }: Demand): number {
+  return claims.reduce((sum, one) => sum + one.request.requests.length, request.requests.length + statics.length);
 }
 
-/** What keeps the pod, or the first of its static ports of which that is so, from being mapped at the moment. */
-export function hindranceOf({ blocked, flaw, statics = NO_STATICS }: Demand): Problem | undefined {
-  return blocked ?? flaw ?? statics.find((one) => one.blocked !== undefined)?.blocked;
+/** What keeps the pod, or the first of its claims and static ports of which that is so, from being mapped at the moment. */
+export function hindranceOf({ blocked, flaw, claims = NONE, statics = NONE }: Demand): Problem | undefined {
+  const isBlocked = (one: Demand) => one.blocked !== undefined;
+  return blocked ?? claims.find(isBlocked)?.blocked ?? flaw ?? statics.find(isBlocked)?.blocked;
 }
 
 export type Assessment = { readonly kind: 'none' } | { readonly kind: 'problem'; readonly problem: Problem } | Demand;
@@ -86,7 +101,7 @@ function parseOnce(pod: Pod): Parsed {
 /** Whether the pod asks for the port of this key (`portKey`) in its annotations. */
 export function asksFor(pod: Pod, key: string): boolean {
   const parsed = parseOnce(pod);
-  return parsed.kind === 'ok' && parsed.request.requests.some((request) => portKey(request) === key);
+  return parsed.kind === 'ok' && requestsOf(pod).some((request) => portKey(request) === key);
 }
 
 /** `assess` for pools and a node that stay as they are: the same pod is assessed once, and its demand stays the same object. */
@@ -125,7 +140,7 @@ export function assess(
 
 /** A mistake in the annotations is no reason to take the ports of the spec away. */
 function withStatics(asked: Assessment, pod: Pod, node: NodeView): Assessment {
-  const requests = asked.kind === 'wanted' ? asked.request.requests : [];
+  const requests = asked.kind === 'wanted' ? requestsOf(pod) : [];
   const { demands: statics, problem } = staticDemands(pod, requests, node);
   if (statics.length === 0 && problem === undefined) return asked;
   const own = asked.kind === 'wanted' ? asked : nothing(pod);
@@ -133,10 +148,16 @@ function withStatics(asked: Assessment, pod: Pod, node: NodeView): Assessment {
   return { ...own, statics, ...(flaw === undefined ? {} : { flaw }) };
 }
 
-/** The demand of a pod whose annotations ask for nothing that can be given. */
+/** All ports that the pod asks for in its annotations, claimed ones too. */
+function requestsOf(pod: Pod): readonly PortRequest[] {
+  const parsed = parseOnce(pod);
+  return parsed.kind === 'ok' ? parsed.request.requests : [];
+}
+
+/** The demand of a pod whose annotations ask for nothing that a pool could give. */
 function nothing(pod: Pod): Demand {
-  const [berth, galaxy] = [PORTS, GALAXY].map((key) => Object.hasOwn(pod.annotations, key));
-  const request = { pool: '', requests: [], berth: berth === true, galaxy: galaxy === true };
+  const [listed, galaxy] = [PORTS, GALAXY].map((key) => Object.hasOwn(pod.annotations, key));
+  const request = { pool: '', requests: [], berth: listed === true || claimsPorts(pod), galaxy: galaxy === true };
   return { kind: 'wanted', pod, request, units: [], pool: undefined, podIPs: [] };
 }
 
@@ -148,10 +169,59 @@ function assessAsked(
 ): Assessment {
   const parsed = parseOnce(pod);
   if (parsed.kind !== 'ok') return parsed;
-  const { request } = parsed;
+  const addresses = podAddresses(pod, node.isNodeAddress);
+  const claims = claimDemands(pod, parsed.request, node, addresses, held);
+  const own = parsed.request.requests.filter(({ claim }) => claim === undefined);
+  // Of a pod that has nothing but claims no pool has a say in anything.
+  if (claims.length > 0 && own.length === 0) return { ...nothing(pod), claims };
+  const request = claims.length === 0 ? parsed.request : { ...parsed.request, requests: own };
   const pool = pools.get(request.pool);
   const denied = pool === undefined ? unknownPool(pod, request, pools) : deniedBy(pool, pod, request, node);
-  const addresses = podAddresses(pod, node.isNodeAddress);
+  return {
+    kind: 'wanted',
+    pod,
+    request,
+    units: unitsOf(request),
+    pool,
+    ...placeOf(pod, request, pool, node, addresses, held),
+    ...(denied === undefined ? {} : { denied }),
+    ...(claims.length === 0 ? {} : { claims }),
+  };
+}
+
+/** A demand for each of the pod's claims. Which number it is, and whose turn it is to have it, is not known here. */
+function claimDemands(
+  pod: Pod,
+  { requests, allowFrom, hostIP }: PodRequest,
+  node: NodeView,
+  addresses: PodAddresses,
+  held: string | undefined,
+): readonly Demand[] {
+  const claimed = Map.groupBy(requests, ({ claim }) => claim);
+  return [...claimed].flatMap(([claim, own]) => {
+    if (claim === undefined) return [];
+    const request: PodRequest = {
+      pool: CLAIM_POOL.name,
+      requests: own,
+      ...(hostIP === undefined ? {} : { hostIP }),
+      ...(allowFrom === undefined ? {} : { allowFrom }),
+      berth: false,
+      galaxy: false,
+    };
+    const place = placeOf(pod, request, undefined, node, addresses, held);
+    return { kind: 'wanted' as const, pod, request, units: unitsOf(request), pool: CLAIM_POOL, claim, ...place };
+  });
+}
+
+/** From which address of the node the request leads to which of the pod's. */
+function placeOf(
+  pod: Pod,
+  request: PodRequest,
+  pool: PoolConfig | undefined,
+  node: NodeView,
+  addresses: PodAddresses,
+  held: string | undefined,
+): Pick<Demand, 'podIPs' | 'hostIP' | 'blocked'> {
   const podIPs = addresses.kind === 'sane' ? addresses.addresses : [];
   const host = resolveHostIP(pod, request, pool, node, preference(held, podIPs));
   const way = addressing(
@@ -162,14 +232,8 @@ function assessAsked(
   );
   const blocked = host.problem ?? way.blocked;
   return {
-    kind: 'wanted',
-    pod,
-    request,
-    units: unitsOf(request),
-    pool,
     podIPs: blocked === undefined ? way.podIPs : [],
     ...(host.hostIP === undefined ? {} : { hostIP: host.hostIP }),
-    ...(denied === undefined ? {} : { denied }),
     ...(blocked === undefined ? {} : { blocked }),
   };
 }

@@ -9,6 +9,7 @@ export function fits(grant: Grant, demand: Demand, unit: Unit, request: PortRequ
   return (
     grant.size === unit.size &&
     grant.pool === demand.request.pool &&
+    grant.claim === demand.claim &&
     (unit.exact === undefined || grant.hostPort === unit.exact) &&
     grant.containerPort === containerPortOf(request, grant.hostPort) &&
     (grant.hostIP === demand.hostIP || demand.blocked?.reason === 'HostIPNotFound')

@@ -48,7 +48,7 @@ export class Loop implements PodObserver {
   constructor(world: World, options: LoopOptions) {
     this.#world = world;
     this.#options = options;
-    this.reconciler = new Reconciler(world, options.labels, options.staticHostPorts);
+    this.reconciler = new Reconciler(world, options.labels, () => this.#mark(false), options.staticHostPorts);
     this.reconciler.setPools(options.pools);
   }
 

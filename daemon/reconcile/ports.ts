@@ -3,6 +3,7 @@
  * same folder as the adapter, an in-memory double. The loop never knows which one it has.
  */
 import type { Element, ElementChange } from '../../rules/element.ts';
+import type { ClaimStatus } from '../core/claim.ts';
 import type { Flow } from '../core/flow.ts';
 import type { AgentState } from '../core/state.ts';
 import type {
@@ -49,6 +50,12 @@ export interface PodSource {
    * old. Asked for when a rule stands whose pod is not known by name (no state file), so that no GET can ask for it.
    */
   list?(): Promise<readonly Pod[]>;
+}
+
+/** The claims of the cluster. Only those that pods of the node name are asked for. */
+export interface ClaimSource {
+  /** The claim as it is now; that there is none, or that it may not be read, is an answer. Rejects when that cannot be known. */
+  get(namespace: string, claim: string): Promise<ClaimStatus>;
 }
 
 /** What stands in the table `inet berth`. */
@@ -186,6 +193,8 @@ export interface World {
   readonly clock: Clock;
   readonly random: Random;
   readonly source: PodSource;
+  /** Absent: the pods do not come from a cluster, and no claim can be known. */
+  readonly claims?: ClaimSource;
   readonly datapath: Datapath;
   readonly flows: Flows;
   readonly network: Network;

@@ -14,10 +14,11 @@ import { adopt } from './adoption.ts';
 import { Allocator } from './allocate.ts';
 import { Announcer, type Live } from './announcer.ts';
 import { Assessments } from './assessments.ts';
+import { Claims } from './claims.ts';
 import { Cleaning } from './cleaning.ts';
 import { type ClosingGrants, closingOf } from './closing.ts';
 import { Conflicts, type StaticHostPorts } from './conflicts.ts';
-import { type Demand, partsOf } from './demand.ts';
+import { bundlesOf, type Demand } from './demand.ts';
 import { Inheritance } from './inheritance.ts';
 import { brokenInvariants } from './invariants.ts';
 import { Journal } from './journal.ts';
@@ -29,6 +30,7 @@ import { Sockets } from './sockets.ts';
 import { type PodStanding, standingsOf, withRefusal } from './standing.ts';
 import { staticsOf } from './statics.ts';
 import { Surroundings } from './surroundings.ts';
+import { claimUses, Turns } from './turns.ts';
 
 /** How soon what is unfinished is tried again, in ms. */
 const RETRY = { flows: 1_000, addresses: 1_000 } as const;
@@ -47,11 +49,16 @@ export class Reconciler {
   readonly #sockets: Sockets;
   readonly #allocator: Allocator;
   readonly #journal: Journal;
+  readonly #claims: Claims;
   readonly #inheritance: Inheritance;
   readonly #assessments: Assessments;
   readonly #conflicts: Conflicts;
   #pools: ReadonlyMap<string, PoolConfig> = new Map();
   #mappings: ReadonlyMap<string, Mapping> = new Map();
+  /** What led to pods whose claim another has now, by mappingKey: they keep the connections that they have. */
+  #draining: ReadonlyMap<string, Mapping> = new Map();
+  /** The uids of pods for which a pool had no number in the last pass. */
+  #exhausted: ReadonlySet<string> = new Set();
   /** Un-announced mappings whose rule or flows may still stand. */
   readonly #ending: Live[] = [];
   /** No pass has come to its end yet: what is live now was live before this agent. */
@@ -60,7 +67,13 @@ export class Reconciler {
   #bridgeWait: number = BRIDGE_PORT.first;
   #retryAt: number | undefined;
 
-  constructor(world: World, labels: Readonly<Record<string, string>>, staticHostPorts?: StaticHostPorts) {
+  /** `onClaim`: something new is known of a claim, which is a reason for a pass. */
+  constructor(
+    world: World,
+    labels: Readonly<Record<string, string>>,
+    onClaim: () => void,
+    staticHostPorts?: StaticHostPorts,
+  ) {
     this.#world = world;
     this.#labels = labels;
     this.pods = new PodSet(world.clock);
@@ -72,6 +85,7 @@ export class Reconciler {
     this.#allocator = new Allocator(this.ledger, world.reserver, world.clock);
     this.#journal = new Journal(world, this.ledger, this.#surroundings);
     this.announcer = new Announcer(world.registry, world.publisher, world.recorder, world.clock);
+    this.#claims = new Claims(world, onClaim);
     this.#inheritance = new Inheritance(world.recorder);
     this.#assessments = new Assessments(this.ledger, { labels, servesStatics: staticHostPorts !== undefined });
     this.#conflicts = new Conflicts(this.pods, this.ledger, this.announcer, staticHostPorts);
@@ -123,26 +137,38 @@ export class Reconciler {
     const pods = [...this.pods.values()];
     const suspects = this.pods.unseenSuspects;
     const problems = new Map<string, Problem>();
-    const demands = this.#assessments.demands(pods, this.#pools, this.#surroundings, problems);
+    const assessed = this.#assessments.demands(pods, this.#pools, this.#surroundings, problems);
+    this.#claims.follow(claimUses(assessed.values()));
+    const known = (namespace: string, claim: string) => this.#claims.known(namespace, claim);
+    const turns = new Turns(assessed, { ledger: this.ledger, known, suspects, exhausted: this.#exhausted });
     const statics = staticsOf(pods);
     for (const grant of this.#inheritance.takeFlows(this.ledger, suspects)) this.#noteFlows(grant);
     const { version } = this.ledger;
-    const before = closingOf(this.ledger, demands, suspects);
+    const before = closingOf(this.ledger, turns.demands, suspects);
     const waits = ({ pod }: Demand) => this.pods.waits(pod);
-    const parts = [...demands.values()].flatMap(partsOf);
-    const allocation = this.#allocator.allocate(parts, statics.has, before, hints, waits);
+    const bundles = [...turns.demands.values()].flatMap(bundlesOf);
+    const taken = { isStatic: statics.has, isClaimed: turns.isClaimed };
+    const allocation = this.#allocator.allocate(bundles, taken, before, hints, waits);
     this.#wake(allocation.retryAt);
+    if (turns.couldGoOn(allocation.exhausted)) this.#wake(clock.monotonic());
+    this.#exhausted = allocation.exhausted;
+    const demands = turns.settle((demand, unit) => this.#allocator.isGranted(demand, unit));
     for (const [uid, problem] of allocation.problems) problems.set(uid, problem);
     if (allocation.given.size > 0) await this.#journal.save();
 
-    const standings = standingsOf(pods, demands, problems, this.ledger, this.#mappings);
+    const others = (uid: string) => turns.othersOf(uid);
+    const standings = standingsOf(pods, demands, problems, this.ledger, this.#mappings, others);
     const promised = standings.flatMap((standing) => standing.promised);
     const mappings = new Map(promised.map((mapping) => [mappingKey(mapping), mapping]));
-    this.#noteChanged(mappings);
+    const draining = new Map(standings.flatMap((one) => one.draining).map((mapping) => [mappingKey(mapping), mapping]));
+    this.#noteChanged(this.#mappings, mappings);
+    this.#noteChanged(this.#draining, draining);
     this.#mappings = mappings;
+    this.#draining = draining;
     for (const standing of standings) if (allocation.given.has(standing.pod.uid)) this.#tell(this.#judged(standing));
     const wanted = promised.filter((mapping) => elementsOnce(mapping).length > 0);
-    const closing = this.ledger.version === version ? before : closingOf(this.ledger, demands, suspects);
+    const same = this.ledger.version === version && demands === turns.demands;
+    const closing = same ? before : closingOf(this.ledger, demands, suspects);
     if (await this.#install(wanted, standings, suspects)) this.#settle(wanted, standings, closing);
     else if (this.#first) this.#announceAdopted(wanted);
     this.announcer.recordAdopted();
@@ -160,6 +186,7 @@ export class Reconciler {
   /** Nothing is left running. */
   stop(): void {
     this.pods.stop();
+    this.#claims.stop();
     this.#journal.stop();
   }
 
@@ -176,8 +203,8 @@ export class Reconciler {
    * Where the flows of mappings that change or end may lead, whether or not a rule is there to be removed: somebody may have
    * flushed the table.
    */
-  #noteChanged(now: ReadonlyMap<string, Mapping>): void {
-    for (const [key, mapping] of this.#mappings) {
+  #noteChanged(before: ReadonlyMap<string, Mapping>, now: ReadonlyMap<string, Mapping>): void {
+    for (const [key, mapping] of before) {
       if (mapping.podIPs.length > 0 && now.get(key) !== mapping) this.#noteFlows(mapping);
     }
   }
@@ -211,7 +238,9 @@ export class Reconciler {
       wanted.filter((mapping) => !stands(mapping) && this.announcer.live.has(mappingKey(mapping))),
       standings,
     );
-    const settled = await this.#cleaning.run(wanted, stands, this.#surroundings.isNodeAddress);
+    const settled = await this.#cleaning.run(wanted, stands, this.#surroundings.isNodeAddress, [
+      ...this.#draining.values(),
+    ]);
     if (this.#cleaning.due) this.#wake(clock.monotonic() + RETRY.flows);
     return settled;
   }
@@ -272,9 +301,11 @@ export class Reconciler {
       if (waiting) this.#wake(clock.monotonic());
     }
     this.#sockets.releaseRest();
-    for (const { pod, promised } of standings) {
+    for (const { pod, promised, turn } of standings) {
       if (mapped.has(pod.uid)) this.announcer.mappedEvent(pod, promised);
-      if (ended.has(pod.uid)) this.announcer.releasedEvent(pod);
+      if (!ended.has(pod.uid)) continue;
+      if (turn?.reason === 'HandedOver') this.announcer.handedOverEvent(pod, turn.message);
+      else this.announcer.releasedEvent(pod);
     }
     this.#first = false;
   }

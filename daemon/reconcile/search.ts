@@ -2,11 +2,13 @@
  * Looks for the number of one unit: the one that its other half has, the one that the pod had, else the least recently used
  * free one, and reserves it. It never decides who may have a number at all.
  */
+import { sameClaim } from '../core/claim.ts';
 import { type Ledger, portKey, type Wanted } from '../core/ledger.ts';
 import { formatRanges, type PoolConfig } from '../core/pool.ts';
 import type { Grant } from '../core/state.ts';
 import type { Unit } from '../core/unit.ts';
 import { type PortRequest, type Problem, type Protocol, podLabel } from '../core/vocabulary.ts';
+import { claimProblem } from './claimdemand.ts';
 import type { Demand } from './demand.ts';
 import { fits, reservation } from './fit.ts';
 import type { Clock, Reserver } from './ports.ts';
@@ -24,8 +26,8 @@ export interface Closing {
 }
 
 export interface Limits {
-  /** The number is a static hostPort of some pod. */
-  readonly isStatic: (protocol: Protocol, port: number) => boolean;
+  /** The number is somebody else's, whether or not he has it yet. */
+  readonly isTaken: (protocol: Protocol, port: number) => boolean;
   readonly closing: Closing;
   /** The numbers that the pod's own annotation names, by port key. */
   readonly hints: ReadonlyMap<string, number>;
@@ -66,25 +68,27 @@ export class NumberSearch {
   }
 
   /** What was reserved for a number that was not taken after all is released when the pass has settled. */
-  find(demand: Demand, unit: Unit, { isStatic, closing, hints, picked, tries }: Limits): Found {
+  find(demand: Demand, unit: Unit, { isTaken, closing, hints, picked, tries }: Limits): Found {
     const pool = demand.pool as PoolConfig;
     const now = this.#clock.monotonic();
     const grants = this.#ledger.grantsOf(demand.pod.uid);
     const own = new Set(unit.requests.map((request) => grants.get(portKey(request))));
     const { hostIP } = demand;
-    const fixed = isFixed(demand) ? { fixed: hostIP === undefined ? {} : { hostIP } } : {};
+    const fixed = isGiven(demand) ? { fixed: hostIP === undefined ? {} : { hostIP } } : {};
     const wanted: Wanted = { pod: demand.pod, pool, protocols: unit.protocols, size: unit.size, ...fixed };
     const isBusy = (protocol: Protocol, port: number) => this.#busyUntil.has(busyKey(protocol, port, hostIP));
     // A pod's own grant for the other half of a TCP and UDP pair is no obstacle: the pair is given anew as a whole.
-    const ends = (grant: Grant) => own.has(grant) || closing.has(grant);
+    // Nor is what another pod of the same claim has: it is this one's turn.
+    const claimed = { namespace: demand.pod.namespace, ...(demand.claim === undefined ? {} : { claim: demand.claim }) };
+    const ends = (grant: Grant) => own.has(grant) || closing.has(grant) || sameClaim(grant, claimed);
     const half = this.#half(demand, unit);
     if (half !== undefined)
-      return this.#complete(demand, unit, half, { ...wanted, protocols: half.missing }, now, ends, isStatic);
+      return this.#complete(demand, unit, half, { ...wanted, protocols: half.missing }, now, ends, isTaken);
     let tried = 0;
     let sawBusy = false;
     let unavailable: string | undefined;
     for (const first of this.#order(demand, unit, wanted, ends, closing, hints, now)) {
-      if (someNumber(unit.protocols, unit.size, first, isStatic) || overlaps(unit, first, picked)) continue;
+      if (someNumber(unit.protocols, unit.size, first, isTaken) || overlaps(unit, first, picked)) continue;
       if (someNumber(unit.protocols, unit.size, first, isBusy)) {
         sawBusy = true;
         continue;
@@ -102,12 +106,16 @@ export class NumberSearch {
     }
     return {
       kind: 'none',
-      problem: isFixed(demand)
-        ? staticProblem(demand, unit, this.#ledger, unavailable)
-        : nothingFound(demand, unit, unavailable),
+      problem: this.#problem(demand, unit, isTaken, unavailable),
       sawBusy: sawBusy || unavailable !== undefined,
       tried,
     };
+  }
+
+  #problem(demand: Demand, unit: Unit, isTaken: Limits['isTaken'], unavailable: string | undefined): Problem {
+    if (demand.claim !== undefined) return claimProblem(demand, unit, this.#ledger, isTaken, unavailable);
+    if (isFixed(demand)) return staticProblem(demand, unit, this.#ledger, unavailable);
+    return nothingFound(demand, unit, unavailable);
   }
 
   /** The number that one half of a pair has already, and the protocols that lack it. */
@@ -133,12 +141,12 @@ export class NumberSearch {
     wanted: Wanted,
     now: number,
     ends: (grant: Grant) => boolean,
-    isStatic: Limits['isStatic'],
+    isTaken: Limits['isTaken'],
   ): Found {
     const tried = unit.size * missing.length;
     const free =
       this.#ledger.available(wanted, first, now, ends) &&
-      !someNumber(missing, unit.size, first, isStatic) &&
+      !someNumber(missing, unit.size, first, isTaken) &&
       !someNumber(missing, unit.size, first, (protocol, port) =>
         this.#busyUntil.has(busyKey(protocol, port, demand.hostIP)),
       ) &&
@@ -221,6 +229,11 @@ function overlaps(unit: Unit, first: number, picked: ReadonlyMap<Unit, number>):
     if (!apart && other.protocols.some((protocol) => unit.protocols.includes(protocol))) return true;
   }
   return false;
+}
+
+/** The number is known beforehand, and no pool has a say in it. */
+export function isGiven(demand: Pick<Demand, 'pool' | 'claim'>): boolean {
+  return isFixed(demand) || demand.claim !== undefined;
 }
 
 function label({ pod }: Demand, { requests }: Unit): string {

@@ -3,11 +3,15 @@ import { parseAddress } from '../core/address.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Ledger } from '../core/ledger.ts';
 import { isActive, isNewer } from '../core/podstate.ts';
+import { printable, quoted } from '../core/text.ts';
 import { type Mapping, type Pod, type Problem, podLabel } from '../core/vocabulary.ts';
+import { numberOf } from './claimdemand.ts';
 import { type Demand, partsOf } from './demand.ts';
-import { mappingsOf } from './wanted.ts';
+import type { OthersTurn } from './turns.ts';
+import { mappingsOf, reuse, turnMappings } from './wanted.ts';
 
 const NO_ADDRESS: readonly string[] = [];
+const NO_TURNS: readonly OthersTurn[] = [];
 
 /** The state of one pod as it is to be told. */
 export interface PodStanding {
@@ -16,6 +20,10 @@ export interface PodStanding {
   /** Every mapping that has its number, with or without an address. */
   readonly promised: readonly Mapping[];
   readonly problem: Problem | undefined;
+  /** Of claims: ports whose number another pod has now, as they were: connections stay with this pod until it has ended. */
+  readonly draining: readonly Mapping[];
+  /** Another pod has the number of a claim: whether it was handed over, or is still to come. */
+  readonly turn?: { readonly reason: 'HandedOver' | 'HandoverPending'; readonly message: string };
 }
 
 /** `before`: the mappings of the last pass, by mappingKey: those that are the same stay the same objects. */
@@ -25,19 +33,59 @@ export function standingsOf(
   problems: ReadonlyMap<string, Problem>,
   ledger: Ledger,
   before: ReadonlyMap<string, Mapping>,
+  others: (uid: string) => readonly OthersTurn[] = () => NO_TURNS,
 ): readonly PodStanding[] {
   const owners = addressOwners(pods);
   return pods.map((pod) => {
     const demand = demands.get(pod.uid);
     const problem = problems.get(pod.uid);
-    if (demand === undefined) return { pod, demand, promised: [], problem };
+    if (demand === undefined) return { pod, demand, promised: [], problem, draining: [] };
     const parts = partsOf(demand);
-    const newer = parts.map(({ podIPs }) => otherOwner(pod, podIPs, owners)).find((other) => other !== undefined);
-    const promised = parts.flatMap((part) =>
+    const turns = others(pod.uid);
+    const newer = [...parts, ...turns.map((turn) => turn.demand)]
+      .map(({ podIPs }) => otherOwner(pod, podIPs, owners))
+      .find((other) => other !== undefined);
+    const own = parts.flatMap((part) =>
       mappingsOf(part, ledger, newer === undefined ? part.podIPs : NO_ADDRESS, before),
     );
-    return { pod, demand, promised, problem: problem ?? (newer && lostAddress(pod, newer)) };
+    // The number is known, and the pod may count on it: it is promised, and leads nowhere as yet.
+    const promised = turns.length === 0 ? own : [...own, ...turns.flatMap((turn) => turnPromises(turn, before))];
+    const draining = newer === undefined ? turns.filter(({ past }) => past).flatMap(drains) : [];
+    const turn = turns[0] && turnOf(turns[0]);
+    const standing = { pod, demand, promised, problem: problem ?? (newer && lostAddress(pod, newer)), draining };
+    return turn === undefined ? standing : { ...standing, turn };
   });
+}
+
+function turnPromises({ demand }: OthersTurn, before: ReadonlyMap<string, Mapping>): readonly Mapping[] {
+  return turnMappings(demand, NO_ADDRESS).map((mapping) => reuse(mapping, before));
+}
+
+const drained = new WeakMap<Demand, readonly Mapping[]>();
+
+/** The same list for the same demand, which has its addresses. */
+function drains({ demand }: OthersTurn): readonly Mapping[] {
+  let mappings = drained.get(demand);
+  if (mappings === undefined) {
+    mappings = demand.podIPs.length === 0 ? [] : turnMappings(demand, demand.podIPs);
+    drained.set(demand, mappings);
+  }
+  return mappings;
+}
+
+/** How the pod is told of it. */
+function turnOf({ demand, owner, past, onReady }: OthersTurn): NonNullable<PodStanding['turn']> {
+  const { pod, claim = '' } = demand;
+  const number = `host port ${numberOf(demand)} of claim ${quoted(claim)}`;
+  const say = (reason: 'HandedOver' | 'HandoverPending', what: string) => ({
+    reason,
+    message: printable(`pod ${podLabel(pod)}: ${number} ${what}`, 1024),
+  });
+  if (owner === undefined)
+    return say('HandoverPending', 'is with a pod of which it is not known yet whether it is gone');
+  const other = `pod ${podLabel(owner)}`;
+  if (past) return say('HandedOver', `leads to ${other} now; open connections stay here`);
+  return say('HandoverPending', `is with ${other} until ${onReady ? 'this pod is ready' : 'that one has ended'}`);
 }
 
 /** Which pod has an address: the newest of the active pods that name it. */

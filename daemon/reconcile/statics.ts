@@ -50,7 +50,7 @@ export interface StaticConflict {
   readonly grant: Grant;
 }
 
-/** Static hostPorts on numbers that were given to other pods from a pool. */
+/** Static hostPorts on numbers that were given to other pods, from a pool or by a claim. */
 export function conflictsOf(statics: Statics, ledger: Ledger): readonly StaticConflict[] {
   const conflicts: StaticConflict[] = [];
   for (const { pod, protocol, port, hostIP } of statics.ports) {
@@ -67,7 +67,7 @@ export function conflictMessage({
   port,
   grant,
 }: Omit<StaticConflict, 'pod'> & { readonly pod: PodRef }): string {
-  return `host port ${port}/${protocol} is given to pod ${grant.namespace}/${grant.pod} (port "${grant.name}") and pod ${podLabel(pod)} names it as a static hostPort: the mapping of ${grant.namespace}/${grant.pod} stays; keep static hostPorts out of the pools`;
+  return `host port ${port}/${protocol} is given to pod ${grant.namespace}/${grant.pod} (port "${grant.name}") and pod ${podLabel(pod)} names it as a static hostPort: the mapping of ${grant.namespace}/${grant.pod} stays; keep static hostPorts out of the pools${grant.claim === undefined ? '' : ' of classes'}`;
 }
 
 /** Why the static host port of this unit cannot be served now. `unavailable`: no socket could be made or bound, for this reason. */

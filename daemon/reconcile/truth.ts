@@ -10,19 +10,14 @@ export function flowTruth(
   former: readonly FormerTarget[],
   isNodeAddress: (address: string) => boolean,
   stands: (mapping: Mapping) => boolean = () => true,
+  draining: readonly Mapping[] = [],
 ): FlowTruth {
-  const index = new Map<string, Mapping[]>();
-  for (const mapping of mappings) {
-    if (ports !== 'all' && !ports.some((port) => overlaps(mapping, port))) continue;
-    for (let number = mapping.hostPort; number < mapping.hostPort + mapping.size; number++) {
-      const key = `${mapping.protocol}/${number}`;
-      const known = index.get(key);
-      if (known === undefined) index.set(key, [mapping]);
-      else known.push(mapping);
-    }
-  }
+  const index = indexOf(mappings, ports);
+  const leaving = indexOf(draining, ports);
   return {
     former,
+    draining: (protocol, destination, port) =>
+      leaving.get(`${protocol}/${port}`)?.filter(({ hostIP }) => hostIP === undefined || hostIP === destination) ?? [],
     stands,
     isNodeAddress,
     mapping: (protocol: Protocol, destination: string, port: number) => {
@@ -33,6 +28,20 @@ export function flowTruth(
       return mapping?.podIPs.some((ip) => ip.includes(':') === six) ? mapping : undefined;
     },
   };
+}
+
+function indexOf(mappings: readonly Mapping[], ports: readonly FlowPorts[] | 'all'): ReadonlyMap<string, Mapping[]> {
+  const index = new Map<string, Mapping[]>();
+  for (const mapping of mappings) {
+    if (ports !== 'all' && !ports.some((port) => overlaps(mapping, port))) continue;
+    for (let number = mapping.hostPort; number < mapping.hostPort + mapping.size; number++) {
+      const key = `${mapping.protocol}/${number}`;
+      const known = index.get(key);
+      if (known === undefined) index.set(key, [mapping]);
+      else known.push(mapping);
+    }
+  }
+  return index;
 }
 
 function overlaps(mapping: Mapping, port: FlowPorts): boolean {

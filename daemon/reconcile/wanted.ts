@@ -2,6 +2,7 @@
 
 import { type Ledger, portKey } from '../core/ledger.ts';
 import type { Grant } from '../core/state.ts';
+import { containerPortOf } from '../core/unit.ts';
 import type { Mapping } from '../core/vocabulary.ts';
 import type { Demand } from './demand.ts';
 import { fits } from './fit.ts';
@@ -50,8 +51,32 @@ function join(
   return mappings;
 }
 
+/** What a claim's ports were while the pod had the number, or will be when it has it: `podIPs` are those it had, or none. */
+export function turnMappings(demand: Demand, podIPs: readonly string[]): readonly Mapping[] {
+  const {
+    hostIP,
+    request: { pool },
+  } = demand;
+  return demand.units.flatMap(({ requests, exact, size }) => {
+    if (exact === undefined) return [];
+    return requests.map((request) => {
+      const { name, protocol } = request;
+      const place = { hostPort: exact, size, ...(hostIP === undefined ? {} : { hostIP }) };
+      return mappingOf(
+        demand,
+        { name, protocol, pool, ...place, containerPort: containerPortOf(request, exact) },
+        podIPs,
+      );
+    });
+  });
+}
+
 /** One grant as the mapping that it stands for. */
-export function mappingOf(demand: Demand, grant: Grant, podIPs: readonly string[]): Mapping {
+export function mappingOf(
+  demand: Demand,
+  grant: Pick<Grant, 'name' | 'protocol' | 'pool' | 'hostPort' | 'size' | 'hostIP' | 'containerPort'>,
+  podIPs: readonly string[],
+): Mapping {
   const { allowFrom } = demand.request;
   return {
     pod: { namespace: demand.pod.namespace, name: demand.pod.name, uid: demand.pod.uid },
@@ -67,7 +92,8 @@ export function mappingOf(demand: Demand, grant: Grant, podIPs: readonly string[
   };
 }
 
-function reuse(mapping: Mapping, before: ReadonlyMap<string, Mapping>): Mapping {
+/** The mapping of before where it says the same. */
+export function reuse(mapping: Mapping, before: ReadonlyMap<string, Mapping>): Mapping {
   const known = before.get(mappingKey(mapping));
   return known !== undefined && equal(known, mapping) ? known : mapping;
 }

@@ -20,6 +20,7 @@ function truthOf(live: Mapping | undefined, fields: Partial<FlowTruth> = {}): Fl
       return port >= live.hostPort && port < live.hostPort + live.size ? live : undefined;
     },
     stands: () => true,
+    draining: () => [],
     former: [],
     isNodeAddress: (address) => address === NODE || address.startsWith('127.'),
     ...fields,

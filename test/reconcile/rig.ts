@@ -10,6 +10,7 @@ import type { Mapping, NodeAddress, Pod, PodResult } from '../../daemon/core/voc
 import { DatapathDouble, RulesetDouble } from '../../daemon/datapath/datapath.double.ts';
 import { FlowsDouble } from '../../daemon/datapath/flows.double.ts';
 import { NetworkDouble } from '../../daemon/datapath/network.double.ts';
+import { ClaimsDouble } from '../../daemon/kube/claims.double.ts';
 import { PublisherDouble } from '../../daemon/kube/publisher.double.ts';
 import { PodSourceDouble } from '../../daemon/kube/source.double.ts';
 import { StateFileDouble } from '../../daemon/ops/statefile.double.ts';
@@ -46,9 +47,15 @@ export function server(
   });
 }
 
+/** The same, with its port claimed and nothing else asked for; not ready. */
+export function claimant(index: number, more: Partial<Pod> = {}, claim = 'lobby'): Pod {
+  return server(index, { annotations: { 'claim.berth.dev/web': claim }, ...more });
+}
+
 export class Rig {
   readonly time = new VirtualTime();
   readonly source = new PodSourceDouble();
+  readonly claims = new ClaimsDouble();
   readonly ruleset = new RulesetDouble();
   readonly flows = new FlowsDouble();
   readonly network = new NetworkDouble();
@@ -195,11 +202,12 @@ export class Rig {
   }
 
   #world(): World {
-    const { time, source, flows, network, reserver, publisher, store, datapath } = this;
+    const { time, source, claims, flows, network, reserver, publisher, store, datapath } = this;
     return {
       clock: { now: () => time.wall, monotonic: () => time.now, after: (ms, callback) => time.after(ms, callback) },
       random: () => this.random(),
       source,
+      claims,
       network,
       datapath: {
         read: () => datapath.read(),

@@ -93,6 +93,6 @@ function throughMappings(
   former: readonly FormerTarget[],
   isNodeAddress: (address: string) => boolean,
 ): (flow: Flow) => boolean {
-  const truth = { mapping: () => undefined, stands: () => false, former, isNodeAddress };
+  const truth = { mapping: () => undefined, draining: () => [], stands: () => false, former, isNodeAddress };
   return (flow) => disagrees(flow, truth);
 }

@@ -1,0 +1,214 @@
+/**
+ * Whose turn it is to have the numbers of claims that several pods of the node name. Pure: it looks at pods and grants, and leaves
+ * in each demand the claims that the pod may have in this pass. The pod that has a number keeps it until the next one was given it.
+ */
+import { type ClaimKnowledge, claimKey } from '../core/claim.ts';
+import type { Ledger } from '../core/ledger.ts';
+import type { Grant } from '../core/state.ts';
+import { isPast, successorOf } from '../core/succession.ts';
+import type { Unit } from '../core/unit.ts';
+import type { Pod, Protocol } from '../core/vocabulary.ts';
+import { handoverOf, isOpen, numberOf, resolveClaim } from './claimdemand.ts';
+import type { ClaimUse } from './claims.ts';
+import type { Demand } from './demand.ts';
+
+/** A pod names the claim, and another has its number. */
+export interface OthersTurn {
+  readonly demand: Demand;
+  /** Who has the number, or comes before this pod; undefined: a pod of which it is not known whether it is gone. */
+  readonly owner: Pod | undefined;
+  /** The pod had its turn, or none is to come. */
+  readonly past: boolean;
+  /** It gets the number as soon as it is ready; otherwise not before the owner has ended. */
+  readonly onReady: boolean;
+}
+
+/** The claims that pods name. */
+export function* claimUses(demands: Iterable<Demand>): Generator<ClaimUse> {
+  for (const { claims = [], pod } of demands) {
+    for (const { claim = '' } of claims) yield { namespace: pod.namespace, claim, uid: pod.uid };
+  }
+}
+
+export interface TurnView {
+  readonly ledger: Ledger;
+  readonly known: (namespace: string, claim: string) => ClaimKnowledge;
+  /** The uids of pods that only an earlier agent saw, and that may live. */
+  readonly suspects: ReadonlySet<string>;
+  /** The uids of pods for which a pool had no number at the last look: they would not be served with the claim's either. */
+  readonly exhausted: ReadonlySet<string>;
+}
+
+/** One claim. */
+interface Turn {
+  /** By uid of the pod. */
+  readonly parts: ReadonlyMap<string, Demand>;
+  readonly holder: Pod | undefined;
+  /** Who is to have the number, the holder as a rule; undefined: nobody can be given it now. */
+  readonly next: Pod | undefined;
+  readonly onReady: boolean;
+}
+
+const NO_TURNS: readonly OthersTurn[] = [];
+
+export class Turns {
+  /** Before anything is given: with the claims that each pod has, or is to be given. */
+  readonly demands: ReadonlyMap<string, Demand>;
+  readonly #assessed: ReadonlyMap<string, Demand>;
+  readonly #turns = new Map<string, Turn>();
+  #numbers: ReadonlySet<string> = new Set();
+  #others = new Map<string, OthersTurn[]>();
+
+  constructor(assessed: ReadonlyMap<string, Demand>, view: TurnView) {
+    this.#assessed = assessed;
+    const claims = Map.groupBy(
+      [...assessed.values()].flatMap(({ claims = [] }) => claims),
+      ({ pod, claim = '' }) => claimKey(pod.namespace, claim),
+    );
+    if (claims.size > 0) {
+      const grants = grantsByClaim(view.ledger);
+      for (const [key, parts] of claims) this.#turns.set(key, turnOf(parts, grants.get(key) ?? [], assessed, view));
+      this.#numbers = numbersOf(this.#turns.values());
+    }
+    this.demands = this.#with(({ holder, next }, { uid }) => uid === holder?.uid || uid === next?.uid);
+  }
+
+  /** The number is that of a claim which some pod names, whether or not a pod has it. */
+  readonly isClaimed = (protocol: Protocol, port: number): boolean => this.#numbers.has(`${protocol}/${port}`);
+
+  /** Somebody could have a number that its next pod could not be given. */
+  couldGoOn(exhausted: ReadonlySet<string>): boolean {
+    return [...this.#turns.values()].some(
+      ({ parts, holder, next }) =>
+        holder === undefined &&
+        next !== undefined &&
+        exhausted.has(next.uid) &&
+        [...parts.keys()].some((uid) => !exhausted.has(uid)),
+    );
+  }
+
+  /** After numbers were given: the demands with the claims that each pod has, and no others. */
+  settle(isGranted: (demand: Demand, unit: Unit) => boolean): ReadonlyMap<string, Demand> {
+    this.#others = new Map();
+    return this.#with(({ parts, holder, next, onReady }, pod, demand) => {
+      const taken = next !== undefined && isServed(parts.get(next.uid), isGranted);
+      const owner = taken ? next : (holder ?? next);
+      if (owner?.uid === pod.uid) return true;
+      const others = this.#others.get(pod.uid);
+      const past = owner !== undefined && isPast(pod, owner);
+      const turn = { demand, owner, past, onReady };
+      if (others === undefined) this.#others.set(pod.uid, [turn]);
+      else others.push(turn);
+      return false;
+    });
+  }
+
+  /** The claims of this pod that others have, once settled. */
+  othersOf(uid: string): readonly OthersTurn[] {
+    return this.#others.get(uid) ?? NO_TURNS;
+  }
+
+  /** `has` is asked for every claim with a number; one without stays with all its pods, who are told so. */
+  #with(has: (turn: Turn, pod: Pod, demand: Demand) => boolean): ReadonlyMap<string, Demand> {
+    if (this.#turns.size === 0) return this.#assessed;
+    const demands = new Map(this.#assessed);
+    for (const [uid, demand] of this.#assessed) {
+      if (demand.claims === undefined) continue;
+      const kept = demand.claims.flatMap(({ pod, claim = '' }) => {
+        const turn = this.#turns.get(claimKey(pod.namespace, claim)) as Turn;
+        const part = turn.parts.get(uid) as Demand;
+        return !isNumbered(part) || has(turn, pod, part) ? [part] : [];
+      });
+      demands.set(uid, withClaims(demand, kept));
+    }
+    return demands;
+  }
+}
+
+function turnOf(
+  raw: readonly Demand[],
+  grants: readonly Grant[],
+  assessed: ReadonlyMap<string, Demand>,
+  { known, ledger, suspects, exhausted }: TurnView,
+): Turn {
+  const [
+    {
+      pod: { namespace },
+      claim = '',
+    },
+  ] = raw as [Demand];
+  const knowledge = known(namespace, claim);
+  const remembered = grants.at(-1)?.hostPort;
+  const parts = new Map(raw.map((part) => [part.pod.uid, resolveClaim(part, knowledge, remembered)]));
+  const standing = grants.filter((grant) => !ledger.isLeaving(grant));
+  const holder = standing
+    .flatMap(({ uid }) => parts.get(uid)?.pod ?? [])
+    .reduce<Pod | undefined>((found, pod) => (found === undefined || !isPast(pod, found) ? pod : found), undefined);
+  const onReady = handoverOf(knowledge) === 'OnReady';
+  // Whether the pod that has the number lives is not known yet.
+  if (holder === undefined && standing.some(({ uid }) => suspects.has(uid))) {
+    return { parts, holder, next: undefined, onReady };
+  }
+  const numbered = [...parts.values()].filter(isNumbered);
+  const able = numbered.filter((part) => {
+    const { uid } = part.pod;
+    return isOpen(part) && assessed.get(uid)?.denied === undefined && !exhausted.has(uid);
+  });
+  const candidates =
+    holder === undefined ? (able.length > 0 ? able : numbered) : able.filter(follower(parts.get(holder.uid)));
+  const next = successorOf(
+    candidates.map(({ pod }) => pod),
+    holder,
+    handoverOf(knowledge),
+  );
+  return { parts, holder, next, onReady };
+}
+
+/** Whom a live pod's number can be led to in one step: at the same address of the node, with one of its own. */
+function follower(holder: Demand | undefined): (part: Demand) => boolean {
+  return ({ podIPs, hostIP }) => podIPs.length > 0 && hostIP === holder?.hostIP;
+}
+
+/** The claim has a number, and the pod may have it. */
+function isNumbered(part: Demand): boolean {
+  return part.denied === undefined && part.awaited === undefined && numberOf(part) !== undefined;
+}
+
+function isServed(part: Demand | undefined, isGranted: (demand: Demand, unit: Unit) => boolean): boolean {
+  return part?.units.every((unit) => isGranted(part, unit)) === true;
+}
+
+function grantsByClaim(ledger: Ledger): ReadonlyMap<string, readonly Grant[]> {
+  const byClaim = new Map<string, Grant[]>();
+  for (const grant of ledger.grants()) {
+    if (grant.claim === undefined) continue;
+    const key = claimKey(grant.namespace, grant.claim);
+    const known = byClaim.get(key);
+    if (known === undefined) byClaim.set(key, [grant]);
+    else known.push(grant);
+  }
+  return byClaim;
+}
+
+function numbersOf(turns: Iterable<Turn>): ReadonlySet<string> {
+  const numbers = new Set<string>();
+  for (const { parts } of turns) {
+    for (const part of parts.values()) {
+      for (const { exact, protocols } of part.units)
+        if (exact !== undefined) for (const protocol of protocols) numbers.add(`${protocol}/${exact}`);
+    }
+  }
+  return numbers;
+}
+
+const chosen = new WeakMap<Demand, { readonly claims: readonly Demand[]; readonly demand: Demand }>();
+
+/** The same object as long as the same claims are chosen. */
+function withClaims(demand: Demand, claims: readonly Demand[]): Demand {
+  const known = chosen.get(demand);
+  if (known?.claims.length === claims.length && known.claims.every((one, index) => one === claims[index]))
+    return known.demand;
+  const result = { ...demand, claims };
+  chosen.set(demand, { claims, demand: result });
+  return result;
+}
