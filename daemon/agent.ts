@@ -123,6 +123,7 @@ export async function runAgent(
       clock: systemClock,
       random: Math.random,
       source: pods.source,
+      ...(pods.claims === undefined ? {} : { claims: pods.claims }),
       datapath,
       flows: new ConntrackFlows(),
       network,

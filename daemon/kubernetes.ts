@@ -8,6 +8,7 @@ import { findCredentials } from './kube/api/connect.ts';
 import { pause } from './kube/api/pause.ts';
 import { ApiAnnouncements } from './kube/apiannouncements.ts';
 import { standingOf } from './kube/apipod.ts';
+import { ApiClaims } from './kube/claims.ts';
 import { followNode, type NodeFacts, readNode } from './kube/node.ts';
 import { ApiPublisher } from './kube/publisher.ts';
 import { Reflector } from './kube/reflector.ts';
@@ -39,6 +40,7 @@ export async function openKubernetes(options: ClusterOptions, reports: PodReport
   const { labels } = facts;
   return {
     source: new Reflector({ ...shared, reconnectCapMs }),
+    claims: new ApiClaims(client),
     publisher,
     labels: { ...labels, ...nodeLabels },
     get addresses() {

@@ -5,11 +5,13 @@ import { DirectoryPublisher } from './kube/status.ts';
 import { StatusAnnouncements } from './kube/statusannouncements.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
-import type { PodSource, Publisher } from './reconcile/ports.ts';
+import type { ClaimSource, PodSource, Publisher } from './reconcile/ports.ts';
 import type { Announcements } from './reconcile/uninstall/ports.ts';
 
 export interface PodAdapters {
   readonly source: PodSource;
+  /** Absent: there is no cluster that could have claims. */
+  readonly claims?: ClaimSource;
   readonly publisher: Publisher;
   /** Of the node, for the nodeSelector of pools. */
   readonly labels: Readonly<Record<string, string>>;

@@ -21,6 +21,11 @@ const SPECIAL = [
   { verb: '*', group: '*', resource: '*' },
 ];
 
+/** Rights count before there is anything that they are for: the API server need not know claims yet. */
+const CLAIMS = ['hostportclaims', 'hostports', 'hostportclasses'].flatMap((kind) =>
+  [kind, `${kind}/status`].flatMap((resource) => VERBS.map((verb) => ({ verb, group: 'berth.dev', resource }))),
+);
+
 interface Question {
   readonly verb: string;
   readonly group: string;
@@ -51,8 +56,9 @@ async function everyQuestion(): Promise<readonly Question[]> {
     { group: '', path: '/api/v1' },
     ...groups.map(({ name, preferredVersion }) => ({ group: name, path: `/apis/${preferredVersion.groupVersion}` })),
   ];
-  const questions: Question[] = [...SPECIAL];
+  const questions: Question[] = [...SPECIAL, ...CLAIMS];
   for (const { group, path } of versions) {
+    if (group === 'berth.dev') continue;
     const { resources } = JSON.parse(await kubectl('get', '--raw', path));
     for (const { name } of resources) questions.push(...VERBS.map((verb) => ({ verb, group, resource: name })));
   }

@@ -25,7 +25,7 @@ function standings(pods: readonly Pod[], problems: ReadonlyMap<string, Problem> 
 
 test('a pod that wants nothing has no promise and no problem', (t) => {
   const pod = server(1, { annotations: {} });
-  t.deepEqual(standings([pod]), [{ pod, demand: undefined, promised: [], problem: undefined }]);
+  t.deepEqual(standings([pod]), [{ pod, demand: undefined, promised: [], problem: undefined, draining: [] }]);
 });
 
 test('a pod is promised what it was granted, also without an address', (t) => {
