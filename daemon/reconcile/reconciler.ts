@@ -18,7 +18,7 @@ import { Claims } from './claims.ts';
 import { Cleaning } from './cleaning.ts';
 import { type ClosingGrants, closingOf } from './closing.ts';
 import { Conflicts, type StaticHostPorts } from './conflicts.ts';
-import { bundlesOf, type Demand } from './demand.ts';
+import type { Demand } from './demand.ts';
 import { Inheritance } from './inheritance.ts';
 import { brokenInvariants } from './invariants.ts';
 import { Journal } from './journal.ts';
@@ -146,9 +146,8 @@ export class Reconciler {
     const { version } = this.ledger;
     const before = closingOf(this.ledger, turns.demands, suspects);
     const waits = ({ pod }: Demand) => this.pods.waits(pod);
-    const bundles = [...turns.demands.values()].flatMap(bundlesOf);
     const taken = { isStatic: statics.has, isClaimed: turns.isClaimed };
-    const allocation = this.#allocator.allocate(bundles, taken, before, hints, waits);
+    const allocation = this.#allocator.allocate(turns.bundles(), taken, before, hints, waits);
     this.#wake(allocation.retryAt);
     if (turns.couldGoOn(allocation.exhausted)) this.#wake(clock.monotonic());
     this.#exhausted = allocation.exhausted;
@@ -156,7 +155,7 @@ export class Reconciler {
     for (const [uid, problem] of allocation.problems) problems.set(uid, problem);
     if (allocation.given.size > 0) await this.#journal.save();
 
-    const others = (uid: string) => turns.othersOf(uid);
+    const others = { turnsOf: (uid: string) => turns.othersOf(uid), draining: this.#draining };
     const standings = standingsOf(pods, demands, problems, this.ledger, this.#mappings, others);
     const promised = standings.flatMap((standing) => standing.promised);
     const mappings = new Map(promised.map((mapping) => [mappingKey(mapping), mapping]));

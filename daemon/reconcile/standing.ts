@@ -11,7 +11,15 @@ import type { OthersTurn } from './turns.ts';
 import { mappingsOf, reuse, turnMappings } from './wanted.ts';
 
 const NO_ADDRESS: readonly string[] = [];
-const NO_TURNS: readonly OthersTurn[] = [];
+
+/** What other pods have of a pod's claims. */
+export interface Others {
+  readonly turnsOf: (uid: string) => readonly OthersTurn[];
+  /** What drained in the last pass, by mappingKey. */
+  readonly draining: ReadonlyMap<string, Mapping>;
+}
+
+const NOBODY: Others = { turnsOf: () => [], draining: new Map() };
 
 /** The state of one pod as it is to be told. */
 export interface PodStanding {
@@ -33,7 +41,7 @@ export function standingsOf(
   problems: ReadonlyMap<string, Problem>,
   ledger: Ledger,
   before: ReadonlyMap<string, Mapping>,
-  others: (uid: string) => readonly OthersTurn[] = () => NO_TURNS,
+  others: Others = NOBODY,
 ): readonly PodStanding[] {
   const owners = addressOwners(pods);
   return pods.map((pod) => {
@@ -41,7 +49,7 @@ export function standingsOf(
     const problem = problems.get(pod.uid);
     if (demand === undefined) return { pod, demand, promised: [], problem, draining: [] };
     const parts = partsOf(demand);
-    const turns = others(pod.uid);
+    const turns = others.turnsOf(pod.uid);
     const newer = [...parts, ...turns.map((turn) => turn.demand)]
       .map(({ podIPs }) => otherOwner(pod, podIPs, owners))
       .find((other) => other !== undefined);
@@ -50,7 +58,8 @@ export function standingsOf(
     );
     // The number is known, and the pod may count on it: it is promised, and leads nowhere as yet.
     const promised = turns.length === 0 ? own : [...own, ...turns.flatMap((turn) => turnPromises(turn, before))];
-    const draining = newer === undefined ? turns.filter(({ past }) => past).flatMap(drains) : [];
+    const draining =
+      newer === undefined ? turns.filter(({ past }) => past).flatMap((one) => drains(one, others.draining)) : [];
     const turn = turns[0] && turnOf(turns[0]);
     const standing = { pod, demand, promised, problem: problem ?? (newer && lostAddress(pod, newer)), draining };
     return turn === undefined ? standing : { ...standing, turn };
@@ -61,16 +70,9 @@ function turnPromises({ demand }: OthersTurn, before: ReadonlyMap<string, Mappin
   return turnMappings(demand, NO_ADDRESS).map((mapping) => reuse(mapping, before));
 }
 
-const drained = new WeakMap<Demand, readonly Mapping[]>();
-
-/** The same list for the same demand, which has its addresses. */
-function drains({ demand }: OthersTurn): readonly Mapping[] {
-  let mappings = drained.get(demand);
-  if (mappings === undefined) {
-    mappings = demand.podIPs.length === 0 ? [] : turnMappings(demand, demand.podIPs);
-    drained.set(demand, mappings);
-  }
-  return mappings;
+function drains({ demand }: OthersTurn, before: ReadonlyMap<string, Mapping>): readonly Mapping[] {
+  if (demand.podIPs.length === 0) return [];
+  return turnMappings(demand, demand.podIPs).map((mapping) => reuse(mapping, before));
 }
 
 /** How the pod is told of it. */

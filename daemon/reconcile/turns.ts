@@ -10,7 +10,7 @@ import type { Unit } from '../core/unit.ts';
 import type { Pod, Protocol } from '../core/vocabulary.ts';
 import { handoverOf, isOpen, numberOf, resolveClaim } from './claimdemand.ts';
 import type { ClaimUse } from './claims.ts';
-import type { Demand } from './demand.ts';
+import { bundlesOf, type Demand } from './demand.ts';
 
 /** A pod names the claim, and another has its number. */
 export interface OthersTurn {
@@ -75,6 +75,15 @@ export class Turns {
 
   /** The number is that of a claim which some pod names, whether or not a pod has it. */
   readonly isClaimed = (protocol: Protocol, port: number): boolean => this.#numbers.has(`${protocol}/${port}`);
+
+  /**
+   * What is given together or not at all, in this pass. Numbers of claims are given to the pods whose turn comes: a holder that is to
+   * be followed keeps what it has until then, and is given nothing.
+   */
+  bundles(): readonly (readonly Demand[])[] {
+    const demands = this.#with(({ next }, { uid }) => uid === next?.uid);
+    return [...demands.values()].flatMap(bundlesOf);
+  }
 
   /** Somebody could have a number that its next pod could not be given. */
   couldGoOn(exhausted: ReadonlySet<string>): boolean {
@@ -154,19 +163,28 @@ function turnOf(
     const { uid } = part.pod;
     return isOpen(part) && assessed.get(uid)?.denied === undefined && !exhausted.has(uid);
   });
-  const candidates =
-    holder === undefined ? (able.length > 0 ? able : numbered) : able.filter(follower(parts.get(holder.uid)));
   const next = successorOf(
-    candidates.map(({ pod }) => pod),
+    candidatesOf(numbered, able, holder && parts.get(holder.uid)).map(({ pod }) => pod),
     holder,
     handoverOf(knowledge),
   );
   return { parts, holder, next, onReady };
 }
 
+/** Who could have the number next: where nobody has it, somebody who would be served with it if there is one. */
+function candidatesOf(
+  numbered: readonly Demand[],
+  able: readonly Demand[],
+  holder: Demand | undefined,
+): readonly Demand[] {
+  if (holder !== undefined) return able.filter(follower(holder));
+  const reached = able.filter(({ podIPs }) => podIPs.length > 0);
+  return [reached, able, numbered].find(({ length }) => length > 0) ?? numbered;
+}
+
 /** Whom a live pod's number can be led to in one step: at the same address of the node, with one of its own. */
-function follower(holder: Demand | undefined): (part: Demand) => boolean {
-  return ({ podIPs, hostIP }) => podIPs.length > 0 && hostIP === holder?.hostIP;
+function follower(holder: Demand): (part: Demand) => boolean {
+  return ({ podIPs, hostIP }) => podIPs.length > 0 && hostIP === holder.hostIP;
 }
 
 /** The claim has a number, and the pod may have it. */
