@@ -96,6 +96,11 @@ const REFUSED: Readonly<Record<string, Attempt & { readonly says: RegExp }>> = {
   "a foreign annotation's value": { change: annotate('team'), says: /not: team$/ },
   'a new foreign annotation': { change: annotate('example.com/a'), says: /not: example.com\/a$/ },
   'an annotation that only looks like one of Berth': { change: annotate('notberth.dev/ports'), says: /not: notberth/ },
+  'a claim, which is the request of a user': {
+    change: annotate('claim.berth.dev/web'),
+    says: /not: claim\.berth\.dev\/web$/,
+  },
+  'a template of claims': { change: annotate('claim-template.berth.dev/web'), says: /not: claim-template/ },
   'a foreign annotation removed': { change: ({ metadata }) => delete metadata.annotations.team, says: /not: team$/ },
   'a label': { change: ({ metadata }) => Object.assign(metadata.labels, { app: 'other' }), says: /labels/ },
   'a finalizer': { change: ({ metadata }) => Object.assign(metadata, { finalizers: ['x'] }), says: /finalizers/ },

@@ -59,6 +59,28 @@ for (const [title, one, truth, expected] of live) {
   });
 }
 
+const next = mapping({ podIPs: ['10.244.0.9'] });
+const drains = (one: Mapping) => ({ draining: () => [one] });
+const handedOver: readonly (readonly [title: string, Flow, FlowTruth, boolean])[] = [
+  ['to the pod that had the number before', flow(), truthOf(next, drains(web)), false],
+  ['of it to another port', flow({ replyPort: 1 }), truthOf(next, drains(web)), true],
+  ['to a third pod', flow({ replySource: '10.244.0.6' }), truthOf(next, drains(web)), true],
+  ['to the pod that has it now', flow({ replySource: '10.244.0.9' }), truthOf(next, drains(web)), false],
+  ['that was not translated', flow(straight), truthOf(next, drains(web)), true],
+  ['from a source that the pod before does not allow', flow(), truthOf(next, drains(limited)), true],
+  [
+    'to the pod before, while nobody has the number',
+    flow(),
+    truthOf(undefined, { ...drains(web), former: [former()] }),
+    false,
+  ],
+];
+
+for (const [title, one, truth, expected] of handedOver) {
+  test(`after a hand-over a flow ${title} ${expected ? 'disagrees' : 'agrees'}`, (t) =>
+    t.is(disagrees(one, truth), expected));
+}
+
 test('I4: a flow to another host at that port is none of Berth’s business, wherever it was sent', (t) => {
   for (const truth of [truthOf(web), truthOf(undefined, { former: [former()] })]) {
     t.false(disagrees(flow({ destination: '203.0.113.1' }), truth));

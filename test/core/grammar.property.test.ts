@@ -5,6 +5,9 @@ import type { Pod, PortRequest, Protocol, Target } from '../../daemon/core/vocab
 import { DECLARED, okOf, type PortSpec, podOf, twice } from './pods.ts';
 
 const PORTS = 'berth.dev/ports';
+const CLAIMS = [
+  ...['web', '53-tcp', 'fixed', 'metrics', 'a', 'c', '', '__proto__', 'constructor', 'x/y', '\u202e', '💥'.repeat(200)],
+].flatMap((port) => [`claim.berth.dev/${port}`, `claim-template.berth.dev/${port}`]);
 const KEYS = [PORTS, 'berth.dev/pool', 'berth.dev/host-ip', 'berth.dev/allow-from', 'tkestack.io/portmapping'];
 const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
 
@@ -221,24 +224,36 @@ const PODS: readonly Pod[] = [
 const annotations = fc.oneof(
   { weight: 3, arbitrary: hostile.map((value) => ({ [PORTS]: value })) },
   { weight: 1, arbitrary: fc.dictionary(fc.constantFrom(...KEYS), hostile, { noNullPrototype: true }) },
+  {
+    weight: 1,
+    arbitrary: fc.dictionary(
+      fc.constantFrom(...CLAIMS, PORTS),
+      fc.oneof(hostile, likely, fc.constantFrom('lobby', 'a.b', 'A')),
+      {
+        noNullPrototype: true,
+      },
+    ),
+  },
 );
 
 test('100,000 hostile values: no exception, no hang, no request that nobody asked for, no message that cannot be shown', (t) => {
   let understood = 0;
   fc.assert(
     fc.property(fc.constantFrom(...PODS), annotations, (of, written) => {
-      const pod = { ...of, annotations: written };
+      const pod = { ...of, annotations: written, stateful: Object.keys(written).length % 2 === 0 };
       const result = parsePodRequest(pod);
       if (result.kind === 'problem') return isPresentable(result.problem.message);
       if (result.kind === 'none')
-        return !Object.hasOwn(written, PORTS) && !Object.hasOwn(written, 'tkestack.io/portmapping');
+        return (
+          !Object.hasOwn(written, PORTS) && !Object.hasOwn(written, 'tkestack.io/portmapping') && !hasClaims(written)
+        );
       const { requests, allowFrom } = result.request;
       if (requests.length > 0) understood++;
       const keys = new Set(requests.map((request) => `${request.name}/${request.protocol}`));
       return (
         keys.size === requests.length &&
         (allowFrom === undefined || (allowFrom.length > 0 && allowFrom.length <= 64)) &&
-        requests.every((request) => wasAsked(request, pod))
+        requests.every((request) => wasAsked(request, pod) && wasClaimed(request, pod))
       );
     }),
     { numRuns: 100_000 },
@@ -254,6 +269,19 @@ function isPresentable(message: string): boolean {
     message.isWellFormed() &&
     !/[\p{C}\p{Zl}\p{Zp}\u00a0]/u.test(message)
   );
+}
+
+function hasClaims(written: Readonly<Record<string, string>>): boolean {
+  return Object.keys(written).some((key) => key.startsWith('claim'));
+}
+
+/** A claim stands in the annotation of its port, or is made of both names; without such an annotation there is none. */
+function wasClaimed({ name, claim, target }: PortRequest, { annotations: written, name: pod }: Pod): boolean {
+  const own = written[`claim.berth.dev/${name}`];
+  const template = written[`claim-template.berth.dev/${name}`];
+  if (claim === undefined) return own === undefined && template === undefined;
+  if (target.kind === 'block' || target.kind === 'numbers') return false;
+  return own === undefined ? template !== undefined && claim === `${name}-${pod}` : claim === own.trim();
 }
 
 /** The name and the numbers stand in the list or in the spec, and no number is out of range. */

@@ -347,3 +347,43 @@ test("Galaxy's key gets its result only while the user asks for it", (t) => {
   );
   t.deepEqual(withAnnotations(decode({ annotations: {} }), written).annotations, {});
 });
+
+const CLAIMED = { 'claim.berth.dev/web': 'lobby' };
+const READY = {
+  phase: 'Running',
+  podIPs: [{ ip: '10.0.0.7' }],
+  conditions: [{ type: 'ContainersReady', status: 'True' }],
+};
+const OWNER = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', controller: true };
+
+test('of a pod that claims ports it is kept whether its containers are ready and a StatefulSet made it', (t) => {
+  const pod = decode({ annotations: CLAIMED, status: READY, metadata: { ownerReferences: [OWNER] } });
+  t.like(pod, { annotations: CLAIMED, ready: true, stateful: true });
+  for (const status of ['False', 'Unknown', true, null]) {
+    const conditions = [
+      { type: 'Ready', status: 'True' },
+      { type: 'ContainersReady', status },
+    ];
+    t.false('ready' in decode({ annotations: CLAIMED, status: { ...READY, conditions } }), String(status));
+  }
+  for (const other of [{ controller: false }, { kind: 'ReplicaSet' }, { apiVersion: 'evil/v1' }]) {
+    const metadata = { ownerReferences: [{ ...OWNER, ...other }] };
+    t.false('stateful' in decode({ annotations: CLAIMED, metadata }), JSON.stringify(other));
+  }
+});
+
+test('of any other pod it is not: its readiness changes all the time', (t) => {
+  const pod = decode({ status: READY, metadata: { ownerReferences: [OWNER] } });
+  t.false('ready' in pod || 'stateful' in pod);
+});
+
+test('conditions and owners that cannot be understood hide no pod', (t) => {
+  for (const odd of [null, 1, 'x', {}, [null, 1, [], { type: 1 }]]) {
+    const pod = decode({
+      annotations: CLAIMED,
+      status: { ...READY, conditions: odd },
+      metadata: { ownerReferences: odd },
+    });
+    t.false('ready' in pod || 'stateful' in pod);
+  }
+});

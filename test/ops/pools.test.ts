@@ -115,6 +115,7 @@ const REFUSED: readonly (readonly [what: string, list: unknown, message: RegExp]
     /^two pools are named a: join their ranges in one, or rename one/,
   ],
   ['the name of static hostPorts', [{ ...ONE, name: 'static' }], /^no pool may be named static: /],
+  ['the name of claimed host ports', [{ ...ONE, name: 'claim' }], /^no pool may be named claim: /],
   ['port 0', [{ name: 'a', ranges: '0-10' }], /"0-10" is not a range of ports/],
   ['port 65536', [{ name: 'a', ranges: '65000-65536' }], /is not a range of ports: .* from 1 to 65535/],
   ['a negative port', [{ name: 'a', ranges: [-1] }], /"-1" is not a range of ports/],

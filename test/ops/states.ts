@@ -22,6 +22,7 @@ export const grants: fc.Arbitrary<Grant> = fc
       {
         uid: fc.uuid(),
         containerPort: fc.integer({ min: 1, max: 65_535 }),
+        claim: word,
         hostIP: fc.oneof(fc.ipV4(), fc.constant('2001:db8::7')),
       },
       { requiredKeys: ['uid', 'containerPort'] },
