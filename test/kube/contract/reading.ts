@@ -1,6 +1,7 @@
 /** Lists, watches and questions, as the reflector needs them. */
 import { isAhead, isExpired } from '../../../daemon/kube/api/apierror.ts';
 import { type WatchEvent, watchObjects } from '../../../daemon/kube/api/watch.ts';
+import { ApiClaims } from '../../../daemon/kube/claims.ts';
 import { readNode } from '../../../daemon/kube/node.ts';
 import { Reflector } from '../../../daemon/kube/reflector.ts';
 import { systemClock } from '../../../daemon/ops/clock.ts';
@@ -45,6 +46,13 @@ export function reflectorOf(at: Place): Reflector {
 }
 
 export const READING: readonly Case[] = [
+  {
+    title: 'where claims are not installed that is the answer to whoever names one',
+    run: async (t, at) => {
+      const claim = await new ApiClaims(at.client()).get(at.namespace, 'lobby');
+      t.deepEqual(claim, { kind: 'pending', message: 'the cluster has no HostPortClaims; install deploy/claims' });
+    },
+  },
   {
     title: 'the pods of a node are listed with a revision, those of other nodes are not',
     run: async (t, at) => {

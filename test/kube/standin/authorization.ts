@@ -15,9 +15,9 @@ export function authorize(asked: Asked): Reply | undefined {
   return refusal(403, 'Forbidden', `User "${userOf(account)}" cannot ${verb} resource "${resource}"`);
 }
 
-/** `/api/v1/namespaces/NAMESPACE/pods/NAME/status`, or `/api/v1/nodes/NAME`. */
+/** `/api/v1/namespaces/NAMESPACE/pods/NAME/status`, or `/api/v1/nodes/NAME`; of a group `/apis/GROUP/VERSION/…`. */
 function attributesOf({ method, path, query }: Asked) {
-  const parts = path.split('/').slice(3);
+  const parts = path.split('/').slice(path.startsWith('/apis/') ? 4 : 3);
   const [resource = '', name, sub] = parts[0] === 'namespaces' && parts.length > 2 ? parts.slice(2) : parts;
   const read = query.watch === 'true' ? 'watch' : name === undefined ? 'list' : 'get';
   return { verb: VERBS[method] ?? read, resource: sub === undefined ? resource : `${resource}/${sub}` };

@@ -119,6 +119,7 @@ export class StandIn implements TestServer {
     }
     const forbidden = authorize(asked);
     if (forbidden !== undefined) return send(response, forbidden);
+    if (asked.path.startsWith('/apis/berth.dev/')) return notServed(response);
     if (kindOf(asked) === 'watch') return this.#watch(asked, response);
     const reply = review(this.store, asked) ?? answerData(this.store, asked) ?? this.api.answer(asked);
     if (fault?.kind === 'replyLost') return void response.destroy();
@@ -158,6 +159,12 @@ export class StandIn implements TestServer {
 /** How tests count requests. */
 export function kindOf({ method, path, query }: Asked): string {
   return query.watch === 'true' ? 'watch' : `${method} ${path}`;
+}
+
+/** Of a group that nobody has installed the API server says so in plain text. */
+function notServed(response: ServerResponse): void {
+  response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8' });
+  response.end('404 page not found\n');
 }
 
 function send(response: ServerResponse, { code, body }: Reply): void {
