@@ -21,8 +21,8 @@ interface Resolved {
 const resolved = new WeakMap<Demand, Resolved>();
 
 /**
- * The demand with the claim's number. `remembered`: the number that some pod of the claim has on this node; it counts while nobody
- * answers (I6: the number of a bound claim never changes). The same object as long as the same is known.
+ * The demand with the claim's number. `remembered`: the number that some pod of the claim has on this node; what is given counts
+ * while nobody answers (I6: the number of a bound claim never changes). The same object as long as the same is known.
  */
 export function resolveClaim(demand: Demand, knowledge: ClaimKnowledge, remembered: number | undefined): Demand {
   const known = resolved.get(demand);
@@ -49,7 +49,10 @@ function outcomeOf(
       return { units, denied: problem(demand, 'InvalidPortRequest', what) };
     }
     case 'pending':
-      return { denied: problem(demand, 'ClaimPending', `has no host port yet: ${knowledge.message}`) };
+      return {
+        ...(remembered === undefined ? {} : { units: numbered(demand, remembered) }),
+        denied: problem(demand, 'ClaimPending', `has no host port yet: ${knowledge.message}`),
+      };
     case 'unsupported': {
       const remedy = 'remove the annotation, or run the agent with --pods kubernetes';
       return { denied: problem(demand, 'InvalidPortRequest', `cannot be read: claims need Kubernetes; ${remedy}`) };

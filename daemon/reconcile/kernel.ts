@@ -6,7 +6,7 @@ import { isSame } from '../../rules/change.ts';
 import { type Element, type ElementChange, elementId } from '../../rules/element.ts';
 import type { Mapping } from '../core/vocabulary.ts';
 import { attempt, commit } from './commit.ts';
-import { allStand, elementsOnce, type Plan, plan } from './plan.ts';
+import { allStand, elementsOnce, idsOnce, type Plan, plan } from './plan.ts';
 import type { Clock, Datapath, Recorder } from './ports.ts';
 import { Refusals } from './refusals.ts';
 
@@ -43,6 +43,14 @@ export class Kernel {
   /** The mapping's rules stood already when this agent first looked. */
   adopted(mapping: Mapping): boolean {
     return allStand(mapping, this.#inherited ?? new Map());
+  }
+
+  /** By what was read last a rule of this mapping stands, wherever in the pod it leads. */
+  leadsTo(mapping: Mapping): boolean {
+    return elementsOnce(mapping).some(
+      (element, index) =>
+        element.value !== '' && this.#installed?.get(idsOnce(mapping)[index] as string)?.comment === element.comment,
+    );
   }
 
   /** Reads the table back. Rejects when the kernel cannot be asked. */

@@ -31,6 +31,7 @@ import { type PodStanding, standingsOf, withRefusal } from './standing.ts';
 import { staticsOf } from './statics.ts';
 import { Surroundings } from './surroundings.ts';
 import { claimUses, Turns } from './turns.ts';
+import { turnMappings } from './wanted.ts';
 
 /** How soon what is unfinished is tried again, in ms. */
 const RETRY = { flows: 1_000, addresses: 1_000 } as const;
@@ -140,7 +141,8 @@ export class Reconciler {
     const assessed = this.#assessments.demands(pods, this.#pools, this.#surroundings, problems);
     this.#claims.follow(claimUses(assessed.values()));
     const known = (namespace: string, claim: string) => this.#claims.known(namespace, claim);
-    const turns = new Turns(assessed, { ledger: this.ledger, known, suspects, exhausted: this.#exhausted });
+    const stands = (part: Demand) => turnMappings(part, part.podIPs).some((mapping) => this.#kernel.leadsTo(mapping));
+    const turns = new Turns(assessed, { ledger: this.ledger, known, stands, suspects, exhausted: this.#exhausted });
     const statics = staticsOf(pods);
     for (const grant of this.#inheritance.takeFlows(this.ledger, suspects)) this.#noteFlows(grant);
     const { version } = this.ledger;

@@ -33,6 +33,8 @@ export function* claimUses(demands: Iterable<Demand>): Generator<ClaimUse> {
 export interface TurnView {
   readonly ledger: Ledger;
   readonly known: (namespace: string, claim: string) => ClaimKnowledge;
+  /** A rule leads to the pod from the number of this part of its demand. */
+  readonly stands: (part: Demand) => boolean;
   /** The uids of pods that only an earlier agent saw, and that may live. */
   readonly suspects: ReadonlySet<string>;
   /** The uids of pods for which a pool had no number at the last look: they would not be served with the claim's either. */
@@ -126,7 +128,7 @@ export class Turns {
       const kept = demand.claims.flatMap(({ pod, claim = '' }) => {
         const turn = this.#turns.get(claimKey(pod.namespace, claim)) as Turn;
         const part = turn.parts.get(uid) as Demand;
-        return !isNumbered(part) || has(turn, pod, part) ? [part] : [];
+        return !takesPart(part, turn.holder) || has(turn, pod, part) ? [part] : [];
       });
       demands.set(uid, withClaims(demand, kept));
     }
@@ -138,7 +140,7 @@ function turnOf(
   raw: readonly Demand[],
   grants: readonly Grant[],
   assessed: ReadonlyMap<string, Demand>,
-  { known, ledger, suspects, exhausted }: TurnView,
+  { known, ledger, stands, suspects, exhausted }: TurnView,
 ): Turn {
   const [
     {
@@ -150,9 +152,7 @@ function turnOf(
   const remembered = grants.at(-1)?.hostPort;
   const parts = new Map(raw.map((part) => [part.pod.uid, resolveClaim(part, knowledge, remembered)]));
   const standing = grants.filter((grant) => !ledger.isLeaving(grant));
-  const holder = standing
-    .flatMap(({ uid }) => parts.get(uid)?.pod ?? [])
-    .reduce<Pod | undefined>((found, pod) => (found === undefined || !isPast(pod, found) ? pod : found), undefined);
+  const holder = holderOf(parts, standing, stands);
   const onReady = handoverOf(knowledge) === 'OnReady';
   // Whether the pod that has the number lives is not known yet.
   if (holder === undefined && standing.some(({ uid }) => suspects.has(uid))) {
@@ -171,6 +171,24 @@ function turnOf(
   return { parts, holder, next, onReady };
 }
 
+/**
+ * Who has the number: whoever was given it, unless the rule of another pod stands still in its place. Then a hand-over was not carried
+ * out, and whose turn comes is judged anew.
+ */
+function holderOf(
+  parts: ReadonlyMap<string, Demand>,
+  standing: readonly Grant[],
+  stands: TurnView['stands'],
+): Pod | undefined {
+  const given = standing.flatMap(({ uid }) => parts.get(uid) ?? []);
+  const holder = given.reduce<Demand | undefined>(
+    (found, part) => (found === undefined || !isPast(part.pod, found.pod) ? part : found),
+    undefined,
+  );
+  if (holder === undefined || parts.size === 1 || stands(holder)) return holder?.pod;
+  return ([...parts.values()].find(stands) ?? holder).pod;
+}
+
 /** Who could have the number next: where nobody has it, somebody who would be served with it if there is one. */
 function candidatesOf(
   numbered: readonly Demand[],
@@ -187,9 +205,16 @@ function follower(holder: Demand): (part: Demand) => boolean {
   return ({ podIPs, hostIP }) => podIPs.length > 0 && hostIP === holder.hostIP;
 }
 
-/** The claim has a number, and the pod may have it. */
+/** The claim has a number, and the pod may be given it. */
 function isNumbered(part: Demand): boolean {
   return part.denied === undefined && part.awaited === undefined && numberOf(part) !== undefined;
+}
+
+/** The same, or the pod had its turn: it keeps its connections whatever becomes of the claim. */
+function takesPart(part: Demand, holder: Pod | undefined): boolean {
+  if (isNumbered(part)) return true;
+  const { pod } = part;
+  return numberOf(part) !== undefined && holder !== undefined && holder.uid !== pod.uid && isPast(pod, holder);
 }
 
 function isServed(part: Demand | undefined, isGranted: (demand: Demand, unit: Unit) => boolean): boolean {

@@ -322,3 +322,36 @@ test('of two pods of one moment the uid decides', async (t) => {
   await rig.set(ready(0, { createdAt: 7 }));
   t.deepEqual(rig.live(), live(2));
 });
+
+test('I6: a hand-over that the kernel did not carry out is judged anew', async (t) => {
+  const rig = await rigOf();
+  const old = ready(1);
+  await rig.set(old, claimant(2));
+  await rig.set(old);
+  for (let failures = 0; failures < 3; failures++) rig.datapath.failNext('before');
+  await rig.set(ready(2));
+  t.deepEqual(rig.rules(), rule(1));
+  await rig.set(claimant(2));
+  await rig.advance(10_000);
+  t.deepEqual(rig.live(), live(1), 'the next pod is not ready any more');
+  t.deepEqual(rig.reserver.held(), [{ protocol: 'TCP', port: CLAIM }]);
+  await rig.set(ready(2));
+  t.deepEqual(rig.live(), live(2));
+});
+
+test('the connections of an old pod stay when the claim is being deleted', async (t) => {
+  const rig = await rigOf();
+  const old = ready(1);
+  await rig.set(old);
+  rig.flows.flows = [flowTo(1, 1_000)];
+  await rig.set(ready(2));
+  rig.claims.unbind('games', 'lobby', 'it is being deleted');
+  await rig.advance(600_000);
+  await rig.restart();
+  await rig.advance(60_000);
+  t.is(rig.flows.flows.length, 1);
+  t.is(rig.reason(old), 'HandedOver');
+  t.deepEqual(rig.live(), live(2));
+  await rig.set(claimant(3));
+  t.is(rig.reason(claimant(3)), 'ClaimPending');
+});
