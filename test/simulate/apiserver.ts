@@ -22,6 +22,8 @@ export class ApiServer {
   readonly graveyard: Pod[] = [];
   /** Every pod that there ever was, by uid. */
   readonly known = new Map<string, PodRef>();
+  /** By uid: the claims that the pod ever named. */
+  readonly #named = new Map<string, Set<string>>();
   readonly #asked = new Map<string, Asked | undefined>();
   #count = 0;
 
@@ -61,7 +63,7 @@ export class ApiServer {
     const before = this.pods.find((one) => one.namespace === namespace && one.name === name);
     if (before !== undefined) this.#bury(before);
     this.known.set(uid, { namespace, name, uid });
-    this.#asked.set(requestKey(pod), request.asked);
+    this.#remember(pod, request.asked);
     this.shelf.set(pod);
     return pod;
   }
@@ -72,7 +74,7 @@ export class ApiServer {
       ([key]) => key === 'berth.dev/mappings' || key.startsWith('port.'),
     );
     const next = { ...pod, annotations: { ...Object.fromEntries(written), ...annotations } };
-    this.#asked.set(requestKey(next), asked);
+    this.#remember(next, asked);
     this.shelf.set(next);
   }
 
@@ -88,6 +90,18 @@ export class ApiServer {
   /** Somebody writes an annotation that only the agent should write. */
   forge(pod: Pod, key: string, value: string): void {
     this.shelf.forge(pod, key, value);
+  }
+
+  /** Some version of the pod named the claim. */
+  hasNamed(uid: string, claim: string): boolean {
+    return this.#named.get(uid)?.has(claim) === true;
+  }
+
+  #remember(pod: Pod, asked: Asked | undefined): void {
+    this.#asked.set(requestKey(pod), asked);
+    if (asked?.claim === undefined) return;
+    const named = this.#named.get(pod.uid) ?? new Set();
+    this.#named.set(pod.uid, named.add(asked.claim));
   }
 
   #bury(pod: Pod): void {

@@ -19,6 +19,8 @@ export interface AskedPort {
 
 export interface Asked {
   readonly pool: string;
+  /** The claim whose number all the ports get. */
+  readonly claim?: string;
   readonly ports: readonly AskedPort[];
   /** The text of `berth.dev/host-ip`. */
   readonly hostIP?: string;
@@ -112,6 +114,13 @@ export function simpleRequest(): Request {
 
 /** Under which static hostPorts are served. */
 export const STATIC = 'static';
+/** Under which claimed host ports are listed. */
+export const CLAIM = 'claim';
+
+/** The numbers are known beforehand, and no pool has a say in them. */
+export function isGiven({ pool }: Asked): boolean {
+  return pool === STATIC || pool === CLAIM;
+}
 
 /** What a pod with one static hostPort for its port 80 has where these are served: this number, and no word about it. */
 export function staticAsked(protocol: Protocol, hostPort: number): Asked {
@@ -187,6 +196,7 @@ const KEYS = [
   'berth.dev/pool',
   'berth.dev/host-ip',
   'berth.dev/allow-from',
+  'claim.berth.dev/web',
 ];
 
 /** What of a pod makes its request: two pods with the same key ask for the same. Galaxy's value is not read. */

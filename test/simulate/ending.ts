@@ -46,6 +46,7 @@ export function checkEnding(stage: Stage, life: AgentLife | undefined): void {
   if (life?.link.view.listedAt === undefined) throw new Violation('I3', 'no agent is at work');
   const rules = rulesOf(stage.node.ruleset.elements());
   const dues = duesOf(stage, rules);
+  stage.watcher.claims.end(rules);
   const found = dues.flatMap((due) => findNumbers(stage, due, rules));
   checkNumbers(found);
   checkKernel(stage, found);
@@ -76,6 +77,8 @@ function duesOf(stage: Stage, rules: readonly Rule[]): readonly Due[] {
   for (const pod of api.pods) {
     const asked = api.asked(pod);
     if (asked === undefined || !isActive(pod) || pod.hostNetwork) continue;
+    // Of the pods of a claim one has its number.
+    if (stage.watcher.claims.hasTurn(pod, rules) === false) continue;
     const hostIP = hostIPOf(
       asked,
       pools.find(({ name }) => name === asked.pool),
@@ -196,11 +199,15 @@ function checkResult(stage: Stage, pod: Pod, due: Due | undefined, found: readon
     throw new Violation('I9', `berth.dev/mappings of ${pod.uid} says [${texts}], expected [${expected}]`);
   }
   const promised = Object.keys(result?.annotations ?? {}).filter((key) => key.startsWith('port.berth.dev/'));
-  const names = new Set(due?.asked.berth ? own.map(({ port }) => `port.berth.dev/${port.name}`) : []);
+  const asked = stage.api.asked(pod);
+  // Whoever waits for the number of a claim, or had it, knows it all the same.
+  const known = asked?.claim !== undefined && isActive(pod) && !pod.hostNetwork ? asked.ports : [];
+  const named = due?.asked.berth ? own.map(({ port }) => port) : known;
+  const names = new Set(named.map(({ name }) => `port.berth.dev/${name}`));
+  if (known.length > 0 && promised.length === 0 && stage.watcher.claims.isBlocked(pod)) names.clear();
   if (promised.length !== names.size || !promised.every((key) => names.has(key))) {
     throw new Violation('I7', `${pod.uid} carries the promises ${promised}, expected ${[...names]}`);
   }
-  const asked = stage.api.asked(pod);
   const asks = asked?.berth || asked?.galaxy || 'berth.dev/ports' in pod.annotations;
   const status = result?.condition?.status;
   const complete = live.length > 0 && live.length === due?.asked.ports.length;
@@ -232,6 +239,10 @@ function checkSockets(stage: Stage, found: readonly Found[], dues: readonly Due[
     (pod) => stage.api.asked(pod)?.hostIP !== undefined || stage.api.asked(pod)?.pool === 'public',
   );
   if (waiting.size > 0 || absent) return;
+  // Of a claim none of whose pods has an address one has the number.
+  for (const { protocol, port } of held.values()) {
+    if (stage.claims?.numbered(port) !== undefined) held.delete(reservationKey(protocol, port, undefined));
+  }
   for (const key of held.keys()) throw new Violation('I7', `${key} is held for nobody`);
 }
 

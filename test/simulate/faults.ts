@@ -123,6 +123,15 @@ const PODS = [
   '30 pods at once',
 ] as const;
 
+const CLAIMS = [
+  'claim bound late',
+  'claim unbound',
+  'claims unreadable',
+  'pod of a claim ready or not',
+  'number of a claim handed over',
+  'connection kept by the former pod of a claim',
+] as const;
+
 const PORTS = [
   'number taken by a process',
   'number taken while no agent ran',
@@ -139,6 +148,7 @@ export const FAULTS = [
   ...KERNEL,
   ...PODS,
   ...PORTS,
+  ...CLAIMS,
   ...OPERATIONS.map((operation) => `killed before ${operation}` as const),
   ...OPERATIONS.map((operation) => `killed after ${operation}` as const),
   'killed at rest',

@@ -32,17 +32,21 @@ export class FlowCheck {
     this.#failed = true;
   }
 
-  /** `excused`: somebody else changed the table since the agent last looked. */
-  purged(before: readonly Flow[], after: readonly Flow[], excused: boolean): void {
+  /** `excused`: somebody else changed the table since the agent last looked. `keeps`: it belongs to the former pod of a claim. */
+  purged(before: readonly Flow[], after: readonly Flow[], excused: boolean, keeps: (flow: SimFlow) => boolean): void {
     this.#failed = false;
     const { node } = this.#stage;
     const left = new Set(after);
     for (const flow of before.filter(isSimFlow)) {
-      if (left.has(flow)) continue;
+      if (left.has(flow)) {
+        if (!this.#follows(flow) && keeps(flow))
+          this.#stage.counts.reached('connection kept by the former pod of a claim');
+        continue;
+      }
       const what = `a connection ${flow.source} -> ${flow.destination} ${flow.protocol}/${flow.port} that leads to ${flow.replySource}`;
       if (flow.foreign) throw new Violation('I4', `${what}, another program's, was deleted`);
       if (!node.hadAddress(flow.destination)) throw new Violation('I4', `${what}, to another host, was deleted`);
-      if (!excused && !flow.excused && this.#agrees(flow))
+      if (!excused && !flow.excused && (this.#follows(flow) || keeps(flow)))
         throw new Violation('I6', `${what} agrees with the rules and was deleted`);
     }
   }
@@ -80,7 +84,12 @@ export class FlowCheck {
       );
   }
 
+  /** It leads where the rules lead, or to the pod that had the number of a claim before. */
   #agrees(flow: SimFlow): boolean {
+    return this.#follows(flow) || this.#stage.watcher.claims.mayStay(flow);
+  }
+
+  #follows(flow: SimFlow): boolean {
     const { node } = this.#stage;
     const now = destinationOf(flow, node.ruleset.elements(), (address) => node.hasAddress(address));
     return now.address === flow.replySource && now.port === flow.replyPort;

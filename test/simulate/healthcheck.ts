@@ -81,7 +81,8 @@ export class HealthCheck {
 
   #checkPod(life: AgentLife, pod: Pod, asked: Asked, ruled: ReadonlyMap<string, Rule>): void {
     const { node, weather, pools } = this.#stage;
-    if (weather.guilty.has(pod.uid)) return;
+    // Whose turn it is to have a claim's number is another question.
+    if (weather.guilty.has(pod.uid) || asked.claim !== undefined) return;
     const pool = pools.find(({ name }) => name === asked.pool);
     const hostIP = hostIPOf(asked, pool, node);
     if (hostIP === null) return;

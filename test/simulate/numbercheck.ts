@@ -6,7 +6,7 @@ import { isActive } from '../../daemon/core/podstate.ts';
 import { poolHolds } from '../../daemon/core/pool.ts';
 import type { Pod, PodRef, PodResult, Protocol, Reservation } from '../../daemon/core/vocabulary.ts';
 import type { AgentLife } from './agentlife.ts';
-import { type Asked, type AskedPort, STATIC } from './asked.ts';
+import { type Asked, type AskedPort, isGiven } from './asked.ts';
 import { hostIPOf } from './podneeds.ts';
 import { DISK_MS, type Stage } from './stage.ts';
 import { ownerOf, type Rule, rulesOf } from './table.ts';
@@ -130,7 +130,8 @@ export class NumberCheck {
       const promised = !asked?.berth || `port.berth.dev/${port?.name}` in result.annotations;
       if (other || !promised) this.#numbers.delete(owner);
     }
-    if (asked === undefined) return;
+    // Of pods that name one claim all are promised its number, and one has it: that one has a rule.
+    if (asked === undefined || asked.claim !== undefined) return;
     for (const port of asked.ports) {
       const text = result.annotations[`port.berth.dev/${port.name}`];
       // One half of a pair may have to wait for the number that the other half has.
@@ -220,7 +221,11 @@ export class NumberCheck {
   #take(life: AgentLife, pod: Pod, protocol: Protocol, number: number): void {
     const { time, api } = this.#stage;
     const key = `${protocol}/${number}`;
-    const isStatic = api.asked(pod)?.pool === STATIC;
+    const asked = api.asked(pod);
+    // By what it asked for when the number was given: it may ask for something else since.
+    const claim = this.#stage.claims?.numbered(number)?.name ?? '';
+    const claimed = api.hasNamed(pod.uid, claim);
+    const given = claimed || (asked !== undefined && isGiven(asked));
     const holder = this.#holders.get(key);
     if (holder !== undefined && holder !== pod.uid) {
       const { view } = life.link;
@@ -229,15 +234,16 @@ export class NumberCheck {
         former !== undefined &&
         isActive(former) &&
         (view.since(holder) ?? 0) < life.idleAt &&
+        !(claimed && api.hasNamed(holder, claim)) &&
         this.#asksFor(former, protocol, number);
-      // A static number follows any pod that is gone, and waits for no rest.
-      if (lives || !(isStatic || sameName(api.known.get(holder), pod))) {
+      // A static or claimed number follows any pod that is gone, and waits for no rest.
+      if (lives || !(given || sameName(api.known.get(holder), pod))) {
         throw new Violation('I1', `${key} was given to ${pod.uid} while ${holder} had it`);
       }
       this.#forget((owner) => owner.startsWith(holder), number);
     }
     const rested = this.#rested.get(key);
-    if (rested !== undefined && !isStatic && !sameName(rested.pod, pod)) {
+    if (rested !== undefined && !given && !sameName(rested.pod, pod)) {
       const pool = this.#stage.pools.find((one) => poolHolds(one, number, 1));
       const rest = time.now - rested.at;
       if (pool !== undefined && rest < pool.quarantineMs - ROUNDING_MS) {

@@ -90,9 +90,16 @@ function objectOf(pod: Pod, before: StoredPod | undefined, clockOffset: number):
       podIP: podIPs[0] ?? '',
       podIPs: podIPs.map((ip) => ({ ip })),
       ...(over ? { containerStatuses: statuses(containers), initContainerStatuses: statuses(sidecars) } : {}),
-      conditions: before?.status.conditions ?? [{ type: 'Ready', status: 'True' }],
+      conditions: conditionsOf(pod, before),
     },
   };
+}
+
+/** What others wrote stays. Whether the containers are ready says the pod. */
+function conditionsOf({ ready }: Pod, before: StoredPod | undefined): StoredPod['status']['conditions'] {
+  const others = before?.status.conditions ?? [{ type: 'Ready', status: 'True' }];
+  const rest = others.filter(({ type }) => type !== 'ContainersReady');
+  return ready === true ? [...rest, { type: 'ContainersReady', status: 'True' }] : rest;
 }
 
 /** metav1.Time has no fractions of a second. */

@@ -23,7 +23,7 @@ function somePod(stage: Stage): Pod | undefined {
 }
 
 /** Addresses come from a small range, so that they are used again. */
-function newAddresses(stage: Stage): readonly string[] {
+export function newAddresses(stage: Stage): readonly string[] {
   const { random, api, node } = stage;
   const used = new Set(api.pods.flatMap(({ podIPs }) => podIPs));
   const free: number[] = [];
@@ -157,7 +157,7 @@ function forge({ stage, life }: Director): void {
   }
 }
 
-function remove(stage: Stage, pod: Pod): void {
+export function remove(stage: Stage, pod: Pod): void {
   const now = stage.api.pods.find(({ uid }) => uid === pod.uid);
   if (now === undefined) return;
   for (const podIP of now.podIPs) {

@@ -6,6 +6,8 @@
 import type { WrapWorld } from './agentlife.ts';
 import { API_ACTIONS, calmApi, startBookmarks } from './apiactions.ts';
 import { ApiServer } from './apiserver.ts';
+import { bindAll, CLAIM_ACTIONS } from './claimactions.ts';
+import { SimClaims } from './claims.ts';
 import { Director } from './director.ts';
 import { checkEnding } from './ending.ts';
 import { FaultCounts } from './faults.ts';
@@ -49,6 +51,8 @@ const TICK_MS = 1_000;
 const HOUR = 3_600_000;
 /** In one run of so many the agents talk to an API server. */
 const API_EVERY = 4;
+/** In one run of so many there are claims. */
+const CLAIMS_EVERY = 5;
 /** A run has some hundred events; an agent that never comes to rest has any number. */
 const MAX_EVENTS = 20_000;
 
@@ -66,6 +70,7 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
     api: new ApiServer(shelfOf(seed, random)),
     pools: POOLS,
     servesStatics: seed % 3 === 0,
+    claims: seed % CLAIMS_EVERY === 2 ? new SimClaims() : undefined,
   };
   const stage: Stage = Object.assign(partial, { watcher: undefined as unknown as Watcher });
   Object.assign(stage, { watcher: new Watcher(stage, options.judged) });
@@ -102,11 +107,16 @@ class Run {
   }
 
   async play(left: number): Promise<void> {
-    const { random, time, watcher, api } = this.#stage;
-    const actions = api.shelf instanceof ObjectShelf ? [...ACTIONS, ...API_ACTIONS] : ACTIONS;
+    const { random, time, watcher, api, claims } = this.#stage;
+    const apart = [
+      ...(api.shelf instanceof ObjectShelf ? API_ACTIONS : []),
+      ...(claims === undefined ? [] : CLAIM_ACTIONS),
+    ];
+    const actions = [...ACTIONS, ...apart];
     startBookmarks(this.#director);
     if (api.shelf instanceof ObjectShelf && api.shelf.clockOffset !== 0)
       reached(this.#stage, 'clock of the API server is another');
+    if (claims !== undefined) for (const [, action] of CLAIM_ACTIONS.slice(0, 2)) action(this.#director);
     for (let pods = random.integer(0, 4); pods > 0; pods--) createPod(this.#director);
     this.#director.start();
     for (; left > 0 && watcher.violation === undefined; left--) {
@@ -119,6 +129,7 @@ class Run {
     note(this.#stage, '== calm');
     calm(this.#director);
     calmApi(this.#director);
+    bindAll(this.#stage);
     const more = this.#director.life?.link.mend() ?? 0;
     await this.#until(time.now + CALM_MS + more);
     if (this.#judged && watcher.violation === undefined) checkEnding(this.#stage, this.#director.life);

@@ -1,6 +1,7 @@
 /** Everything that one run is made of, for those who act in it. */
 import type { PoolConfig } from '../../daemon/core/pool.ts';
 import type { ApiServer } from './apiserver.ts';
+import type { SimClaims } from './claims.ts';
 import type { Fault, FaultCounts } from './faults.ts';
 import type { SeededRandom } from './random.ts';
 import type { SimNode } from './simnode.ts';
@@ -25,6 +26,8 @@ export interface Stage {
   pools: readonly PoolConfig[];
   /** The agents serve static hostPorts themselves. */
   readonly servesStatics: boolean;
+  /** Absent in the runs that have no claims. */
+  readonly claims: SimClaims | undefined;
 }
 
 export function note(stage: Stage, what: string): void {

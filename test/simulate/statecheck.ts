@@ -47,7 +47,10 @@ export class StateCheck {
 
   /** `result` is to be written to the pod. */
   published(pod: Pod, result: PodResult): void {
-    const ports = this.#stage.api.asked(pod)?.ports ?? [];
+    const asked = this.#stage.api.asked(pod);
+    // The number of a claim is known beforehand, and promised to whoever waits for it.
+    if (asked?.claim !== undefined && !('berth.dev/mappings' in result.annotations)) return;
+    const ports = asked?.ports ?? [];
     for (const port of ports) {
       // One half of a pair may have to wait for the number that the other half has.
       const shared = ports.filter(({ unit }) => unit === port.unit).length > 1;

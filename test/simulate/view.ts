@@ -11,6 +11,8 @@ interface Seen {
   readonly key: string;
   /** Since when nothing that matters to it has changed, in virtual ms. */
   since: number;
+  /** Since when it is ready, or is not. */
+  readonly readySince: number;
   /** Counts what was heard of this pod. */
   heard: number;
 }
@@ -45,6 +47,11 @@ export class View {
     return this.#pods.get(uid)?.since;
   }
 
+  /** Since when the pod is ready, or is not; undefined when it is not known. */
+  readySince(uid: string): number | undefined {
+    return this.#pods.get(uid)?.readySince;
+  }
+
   /** Since when every version that was heard of the pod, which may be gone, has an allow-list; Infinity: it has none. */
   limitedSince(uid: string): number {
     return this.#limitedSince.get(uid) ?? Number.POSITIVE_INFINITY;
@@ -67,7 +74,9 @@ export class View {
     this.#noteLimit(pod);
     const changed = before?.key !== key;
     const since = changed ? this.#now() : before.since;
-    this.#pods.set(pod.uid, { pod, key, since, heard: ++this.#heard });
+    const turned = before === undefined || before.pod.ready !== pod.ready;
+    const readySince = turned ? this.#now() : before.readySince;
+    this.#pods.set(pod.uid, { pod, key, since, readySince, heard: ++this.#heard });
     if (changed) this.#touchNeighbours([...pod.podIPs, ...(before?.pod.podIPs ?? [])]);
   }
 

@@ -24,6 +24,7 @@ export function worldOf(life: AgentLife): World {
     clock: life.clock,
     random: () => life.random.next(),
     source: life.link.source,
+    ...claimsOf(life),
     datapath: datapathOf(life),
     flows: flowsOf(life),
     network: networkOf(life),
@@ -39,6 +40,24 @@ export function worldOf(life: AgentLife): World {
     },
     registry: registryOf(life),
   };
+}
+
+function claimsOf(life: AgentLife): Pick<World, 'claims'> {
+  const { stage } = life;
+  const { random, time, weather, claims } = stage;
+  if (claims === undefined) return {};
+  const get = (namespace: string, name: string) => {
+    const away = time.now < Math.max(weather.claimsDownUntil, weather.apiDownUntil);
+    const slow = weather.rough && random.chance(0.03) ? random.between(1_000, 15_000) : random.between(1, 30);
+    return life.call('source.get', `claim ${name}`, slow, random.between(0, 30), async () => {
+      if (away || (weather.rough && random.chance(0.05))) {
+        reached(stage, 'claims unreadable');
+        throw new BerthError('API_UNREACHABLE', 'the API server does not answer');
+      }
+      return claims.statusOf(namespace, name);
+    });
+  };
+  return { claims: { get } };
 }
 
 function datapathOf(life: AgentLife): Datapath {

@@ -6,7 +6,8 @@ import type { AskedBody } from '../../daemon/kube/api/resources.double.ts';
 import type { ReserveOutcome } from '../../daemon/reconcile/ports.ts';
 import type { Element, ElementChange } from '../../rules/element.ts';
 import type { AgentLife } from './agentlife.ts';
-import { FlowCheck } from './flowcheck.ts';
+import { ClaimCheck } from './claimcheck.ts';
+import { FlowCheck, type SimFlow } from './flowcheck.ts';
 import { HealthCheck } from './healthcheck.ts';
 import { LimitCheck } from './limitcheck.ts';
 import { NumberCheck } from './numbercheck.ts';
@@ -23,6 +24,7 @@ export class Watcher {
   readonly health: HealthCheck;
   readonly flows: FlowCheck;
   readonly writes: WriteCheck;
+  readonly claims: ClaimCheck;
   readonly #limits: LimitCheck;
   readonly #state: StateCheck;
   readonly #stage: Stage;
@@ -40,6 +42,7 @@ export class Watcher {
     this.rules = new RuleCheck(stage.node);
     this.numbers = new NumberCheck(stage);
     this.flows = new FlowCheck(stage);
+    this.claims = new ClaimCheck(stage);
     this.#limits = new LimitCheck(stage);
     this.writes = new WriteCheck(stage);
     this.#state = new StateCheck(stage, this.numbers);
@@ -56,6 +59,7 @@ export class Watcher {
     this.flows.starts();
     this.#state.starts();
     this.writes.starts();
+    this.claims.starts();
   }
 
   ended(): void {
@@ -122,6 +126,7 @@ export class Watcher {
         now.filter((rule) => !before.has(placeOf(rule))),
       );
       this.rules.applied(life);
+      this.claims.applied(life, this.#before, now, this.#isTampered);
       this.#limits.applied(life, this.#elementsBefore, this.#isTampered);
     });
   }
@@ -130,8 +135,9 @@ export class Watcher {
     this.flows.purgeFailed();
   }
 
-  purged(_life: AgentLife, before: readonly Flow[], after: readonly Flow[]): void {
-    this.#judge(() => this.flows.purged(before, after, this.#isTampered));
+  purged(life: AgentLife, before: readonly Flow[], after: readonly Flow[]): void {
+    const keeps = (flow: SimFlow) => this.claims.keeps(life, flow);
+    this.#judge(() => this.flows.purged(before, after, this.#isTampered, keeps));
   }
 
   announced(_life: AgentLife, mapping: Mapping): void {
@@ -160,6 +166,7 @@ export class Watcher {
     this.#judge(() => {
       this.health.tick(life);
       this.#state.tick();
+      this.claims.tick(life, rulesOf(this.#stage.node.ruleset.elements()));
     });
   }
 

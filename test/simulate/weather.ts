@@ -22,6 +22,8 @@ export class Weather {
   addressesDownUntil = 0;
   sourceSilentUntil = 0;
   getsDownUntil = 0;
+  /** Claims cannot be read. */
+  claimsDownUntil = 0;
   writesLostUntil = 0;
   apiDownUntil = 0;
   watchesDownUntil = 0;
@@ -52,6 +54,7 @@ export class Weather {
     this.addressesDownUntil = 0;
     this.sourceSilentUntil = 0;
     this.getsDownUntil = 0;
+    this.claimsDownUntil = 0;
     this.writesLostUntil = 0;
     this.apiDownUntil = 0;
     this.watchesDownUntil = 0;

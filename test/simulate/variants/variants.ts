@@ -1,4 +1,5 @@
 /** Every known bug of the field that the simulation must catch. */
+import { CLAIM_VARIANTS } from './claims.ts';
 import { FLOW_VARIANTS } from './flows.ts';
 import { LIMIT_VARIANTS } from './limits.ts';
 import { NUMBER_VARIANTS } from './numbers.ts';
@@ -16,4 +17,5 @@ export const VARIANTS: readonly Variant[] = [
   ...POD_VARIANTS,
   ...TELLING_VARIANTS,
   ...WIRE_VARIANTS,
+  ...CLAIM_VARIANTS,
 ];
