@@ -49,6 +49,8 @@ interface Turn {
   /** Who is to have the number, the holder as a rule; undefined: nobody can be given it now. */
   readonly next: Pod | undefined;
   readonly onReady: boolean;
+  /** The uids of those who could be given it, if the pools have what they ask for besides. */
+  readonly able: readonly string[];
 }
 
 const NO_TURNS: readonly OthersTurn[] = [];
@@ -87,14 +89,11 @@ export class Turns {
     return [...demands.values()].flatMap(bundlesOf);
   }
 
-  /** Somebody could have a number that its next pod could not be given. */
+  /** Nobody has a number, as the pools had nothing for its next pod, and another could have it. */
   couldGoOn(exhausted: ReadonlySet<string>): boolean {
     return [...this.#turns.values()].some(
-      ({ parts, holder, next }) =>
-        holder === undefined &&
-        next !== undefined &&
-        exhausted.has(next.uid) &&
-        [...parts.keys()].some((uid) => !exhausted.has(uid)),
+      ({ holder, next, able }) =>
+        holder === undefined && exhausted.has(next?.uid ?? '') && able.some((uid) => !exhausted.has(uid)),
     );
   }
 
@@ -156,19 +155,14 @@ function turnOf(
   const onReady = handoverOf(knowledge) === 'OnReady';
   // Whether the pod that has the number lives is not known yet.
   if (holder === undefined && standing.some(({ uid }) => suspects.has(uid))) {
-    return { parts, holder, next: undefined, onReady };
+    return { parts, holder, next: undefined, onReady, able: [] };
   }
   const numbered = [...parts.values()].filter(isNumbered);
-  const able = numbered.filter((part) => {
-    const { uid } = part.pod;
-    return isOpen(part) && assessed.get(uid)?.denied === undefined && !exhausted.has(uid);
-  });
-  const next = successorOf(
-    candidatesOf(numbered, able, holder && parts.get(holder.uid)).map(({ pod }) => pod),
-    holder,
-    handoverOf(knowledge),
-  );
-  return { parts, holder, next, onReady };
+  const able = numbered.filter((part) => isOpen(part) && assessed.get(part.pod.uid)?.denied === undefined);
+  const served = able.filter(({ pod: { uid } }) => !exhausted.has(uid));
+  const candidates = candidatesOf(numbered, served, holder && parts.get(holder.uid)).map(({ pod }) => pod);
+  const next = successorOf(candidates, holder, handoverOf(knowledge));
+  return { parts, holder, next, onReady, able: able.map(({ pod: { uid } }) => uid) };
 }
 
 /**
@@ -192,12 +186,12 @@ function holderOf(
 /** Who could have the number next: where nobody has it, somebody who would be served with it if there is one. */
 function candidatesOf(
   numbered: readonly Demand[],
-  able: readonly Demand[],
+  served: readonly Demand[],
   holder: Demand | undefined,
 ): readonly Demand[] {
-  if (holder !== undefined) return able.filter(follower(holder));
-  const reached = able.filter(({ podIPs }) => podIPs.length > 0);
-  return [reached, able, numbered].find(({ length }) => length > 0) ?? numbered;
+  if (holder !== undefined) return served.filter(follower(holder));
+  const reached = served.filter(({ podIPs }) => podIPs.length > 0);
+  return [reached, served, numbered].find(({ length }) => length > 0) ?? numbered;
 }
 
 /** Whom a live pod's number can be led to in one step: at the same address of the node, with one of its own. */

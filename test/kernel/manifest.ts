@@ -19,6 +19,8 @@ export interface PodPlan {
   readonly terminating?: boolean;
   /** Every container has terminated. */
   readonly ended?: boolean;
+  /** The condition ContainersReady is True. */
+  readonly ready?: boolean;
   /** ms since the epoch. */
   readonly createdAt?: number;
 }
@@ -113,6 +115,11 @@ function objectOf(plan: PodPlan): unknown {
       ...(plan.terminating ? { deletionTimestamp: stamp(Date.now()) } : {}),
     },
     spec: { hostNetwork: plan.hostNetwork ?? false, containers: [{ name: 'main', ports }] },
-    status: { phase, podIPs: podIPs.map((ip) => ({ ip })), containerStatuses: [{ name: 'main', state }] },
+    status: {
+      phase,
+      podIPs: podIPs.map((ip) => ({ ip })),
+      containerStatuses: [{ name: 'main', state }],
+      conditions: [{ type: 'ContainersReady', status: plan.ready ? 'True' : 'False' }],
+    },
   };
 }

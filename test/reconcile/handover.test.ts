@@ -355,3 +355,17 @@ test('the connections of an old pod stay when the claim is being deleted', async
   await rig.set(claimant(3));
   t.is(rig.reason(claimant(3)), 'ClaimPending');
 });
+
+test('I10: where no pod of a claim can be served, passes come to rest', async (t) => {
+  const rig = await rigOf('OnReady', (one) => {
+    one.pools = [poolOf({ ranges: [{ first: 20_000, last: 20_000 }] })];
+  });
+  await rig.set(server(9));
+  const asks = { 'claim.berth.dev/web': 'lobby', 'berth.dev/ports': 'web, 9000' };
+  await rig.set(ready(1, { annotations: { ...asks, 'berth.dev/pool': 'none' } }), ready(2, { annotations: asks }));
+  await rig.advance(1_000);
+  const before = rig.recorded('pass').length;
+  await rig.advance(50_000);
+  t.true(rig.recorded('pass').length - before < 30, `${rig.recorded('pass').length - before} passes`);
+  t.deepEqual([rig.reason(ready(1)), rig.reason(ready(2))], ['InvalidPortRequest', 'PoolExhausted']);
+});

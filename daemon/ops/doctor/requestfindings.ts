@@ -67,7 +67,10 @@ function requestText({ name, protocol, target }: PortRequest): string {
   }
 }
 
-function poolFinding(facts: PodFacts, { request, pool, denied, units, statics = [] }: Demand, show: string): Finding {
+function poolFinding(facts: PodFacts, { request, pool, denied, units, claims = [], statics = [] }: Demand, show: string): Finding {
+  if (units.length === 0 && claims.length > 0) {
+    return finding('BD103', 'ok', 'its numbers are those of its claims: no pool has a say in them', show);
+  }
   if (units.length === 0 && statics.length > 0) {
     return finding('BD103', 'ok', 'its hostPorts are static: no pool has a say in them', show);
   }
@@ -83,8 +86,9 @@ function hostFinding(demand: Demand): Finding {
   const show = 'ip -brief address';
   const lacking = partsOf(demand).find(({ blocked }) => blocked?.reason === 'HostIPNotFound')?.blocked;
   if (lacking !== undefined) return finding('BD104', 'fail', lacking.message, show);
-  const { hostIP, units, statics = [] } = demand;
-  if (units.length === 0 && statics.length > 0) {
+  const { units, claims = [], statics = [] } = demand;
+  const { hostIP } = units.length === 0 ? (claims[0] ?? demand) : demand;
+  if (units.length === 0 && claims.length === 0 && statics.length > 0) {
     return finding('BD104', 'ok', 'it is served at the addresses that its spec names', show);
   }
   const says = hostIP === undefined ? 'it is served at every address of the node' : `it is served at ${hostIP} alone`;

@@ -1,6 +1,6 @@
 /** Waits until the numbers of this pod stand in its annotations. The file is looked at again and again: inotify tells nothing of a volume that is replaced by a link. */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { GALAXY, PORTS, PROMISE_PREFIX } from '../../core/annotation.ts';
+import { GALAXY, isClaimKey, PORTS, PROMISE_PREFIX } from '../../core/annotation.ts';
 import { BerthError, messageOf } from '../../core/errors.ts';
 import type { Clock } from '../../reconcile/ports.ts';
 import { linesOf } from './lines.ts';
@@ -63,7 +63,7 @@ function numbersOf(annotations: ReadonlyMap<string, string>): ReadonlyMap<string
 
 /** Waiting for what nobody asked for would never end. */
 function refuseHopeless(annotations: ReadonlyMap<string, string>, path: string): void {
-  if (annotations.size === 0 || annotations.has(PORTS)) return;
+  if (annotations.size === 0 || annotations.has(PORTS) || [...annotations.keys()].some(isClaimKey)) return;
   const galaxy = annotations.has(GALAXY) ? ` (${GALAXY} alone gives no ${PROMISE_PREFIX}NAME)` : '';
   throw new BerthError('NUMBERS_MISSING', `${path}: the pod asks for no host port${galaxy}: annotate it with ${PORTS}`);
 }
