@@ -126,7 +126,8 @@ export class Claims {
       else if (this.#open < ASKED_AT_ONCE) void this.#askFor(entry, now);
     }
     this.#cancelTimer();
-    this.#cancelTimer = next === Number.POSITIVE_INFINITY ? () => {} : this.#clock.after(Math.max(1, next - now), () => this.#ask());
+    this.#cancelTimer =
+      next === Number.POSITIVE_INFINITY ? () => {} : this.#clock.after(Math.max(1, next - now), () => this.#ask());
   }
 
   async #askFor(entry: Entry, now: number): Promise<void> {

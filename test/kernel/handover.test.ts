@@ -51,7 +51,7 @@ test.serial(
         ['game/UDP', PLAY],
         ['web/TCP', PLAY],
       ],
-  );
+    );
     using udp = new Conversation(site.topology.client, { protocol: 'UDP', address: NODE[4], port: PLAY });
     using tcp = new Conversation(site.topology.client, { protocol: 'TCP', address: NODE[4], port: PLAY });
     for (const talk of [udp, tcp]) t.is(await talk.ask(), sees('old'));

@@ -67,7 +67,11 @@ function requestText({ name, protocol, target }: PortRequest): string {
   }
 }
 
-function poolFinding(facts: PodFacts, { request, pool, denied, units, claims = [], statics = [] }: Demand, show: string): Finding {
+function poolFinding(
+  facts: PodFacts,
+  { request, pool, denied, units, claims = [], statics = [] }: Demand,
+  show: string,
+): Finding {
   if (units.length === 0 && claims.length > 0) {
     return finding('BD103', 'ok', 'its numbers are those of its claims: no pool has a say in them', show);
   }
