@@ -9,7 +9,7 @@ import { Ledger, portKey } from '../core/ledger.ts';
 import { type PoolConfig, poolOnNode } from '../core/pool.ts';
 import { parseMappingsAnnotation } from '../core/result.ts';
 import type { ChangedSetting } from '../core/state.ts';
-import type { Mapping, NodeAddress, Problem } from '../core/vocabulary.ts';
+import type { Mapping, NodeAddress, Pod, Problem } from '../core/vocabulary.ts';
 import { adopt } from './adoption.ts';
 import { Allocator } from './allocate.ts';
 import { Announcer, type Live } from './announcer.ts';
@@ -27,7 +27,7 @@ import { elementsOnce, mappingKey } from './plan.ts';
 import { PodSet } from './podset.ts';
 import type { World } from './ports.ts';
 import { Sockets } from './sockets.ts';
-import { type PodStanding, standingsOf, withRefusal } from './standing.ts';
+import { addressOwners, otherOwner, type PodStanding, standingsOf, withRefusal } from './standing.ts';
 import { staticsOf } from './statics.ts';
 import { Surroundings } from './surroundings.ts';
 import { claimUses, Turns } from './turns.ts';
@@ -142,7 +142,10 @@ export class Reconciler {
     this.#claims.follow(claimUses(assessed.values()));
     const known = (namespace: string, claim: string) => this.#claims.known(namespace, claim);
     const stands = (part: Demand) => turnMappings(part, part.podIPs).some((mapping) => this.#kernel.leadsTo(mapping));
-    const turns = new Turns(assessed, { ledger: this.ledger, known, stands, suspects, exhausted: this.#exhausted });
+    const turns = new Turns(assessed, {
+      ...{ ledger: this.ledger, known, stands, suspects, exhausted: this.#exhausted },
+      reaches: reachable(pods),
+    });
     const statics = staticsOf(pods);
     for (const grant of this.#inheritance.takeFlows(this.ledger, suspects)) this.#noteFlows(grant);
     const { version } = this.ledger;
@@ -157,7 +160,11 @@ export class Reconciler {
     for (const [uid, problem] of allocation.problems) problems.set(uid, problem);
     if (allocation.given.size > 0) await this.#journal.save();
 
-    const others = { turnsOf: (uid: string) => turns.othersOf(uid), draining: this.#draining };
+    const others = {
+      turnsOf: (uid: string) => turns.othersOf(uid),
+      formerOf: (uid: string) => turns.formerOf(uid),
+      draining: this.#draining,
+    };
     const standings = standingsOf(pods, demands, problems, this.ledger, this.#mappings, others);
     const promised = standings.flatMap((standing) => standing.promised);
     const mappings = new Map(promised.map((mapping) => [mappingKey(mapping), mapping]));
@@ -338,6 +345,15 @@ export class Reconciler {
     const failure = error instanceof Error ? error : new BerthError('SYSCALL_FAILED', messageOf(error));
     this.#world.recorder.record({ kind: 'failure', operation, error: failure });
   }
+}
+
+/** Whether a pod's addresses are its own. Who has which is found out when somebody wants to know. */
+function reachable(pods: readonly Pod[]): (part: Demand) => boolean {
+  let owners: ReturnType<typeof addressOwners> | undefined;
+  return ({ pod, podIPs }) => {
+    owners ??= addressOwners(pods);
+    return otherOwner(pod, podIPs, owners) === undefined;
+  };
 }
 
 /** The numbers that the pod's own annotation names: used only when nothing better is known, and only if they are free. */

@@ -15,11 +15,12 @@ const NO_ADDRESS: readonly string[] = [];
 /** What other pods have of a pod's claims. */
 export interface Others {
   readonly turnsOf: (uid: string) => readonly OthersTurn[];
+  readonly formerOf: (uid: string) => readonly Demand[];
   /** What drained in the last pass, by mappingKey. */
   readonly draining: ReadonlyMap<string, Mapping>;
 }
 
-const NOBODY: Others = { turnsOf: () => [], draining: new Map() };
+const NOBODY: Others = { turnsOf: () => [], formerOf: () => [], draining: new Map() };
 
 /** The state of one pod as it is to be told. */
 export interface PodStanding {
@@ -58,8 +59,8 @@ export function standingsOf(
     );
     // The number is known, and the pod may count on it: it is promised, and leads nowhere as yet.
     const promised = turns.length === 0 ? own : [...own, ...turns.flatMap((turn) => turnPromises(turn, before))];
-    const draining =
-      newer === undefined ? turns.filter(({ past }) => past).flatMap((one) => drains(one, others.draining)) : [];
+    const former = newer === undefined ? others.formerOf(pod.uid) : [];
+    const draining = former.flatMap((part) => drains(part, others.draining));
     const turn = turns[0] && turnOf(turns[0]);
     const standing = { pod, demand, promised, problem: problem ?? (newer && lostAddress(pod, newer)), draining };
     return turn === undefined ? standing : { ...standing, turn };
@@ -70,7 +71,7 @@ function turnPromises({ demand }: OthersTurn, before: ReadonlyMap<string, Mappin
   return turnMappings(demand, NO_ADDRESS).map((mapping) => reuse(mapping, before));
 }
 
-function drains({ demand }: OthersTurn, before: ReadonlyMap<string, Mapping>): readonly Mapping[] {
+function drains(demand: Demand, before: ReadonlyMap<string, Mapping>): readonly Mapping[] {
   if (demand.podIPs.length === 0) return [];
   return turnMappings(demand, demand.podIPs).map((mapping) => reuse(mapping, before));
 }
@@ -91,7 +92,7 @@ function turnOf({ demand, owner, past, onReady }: OthersTurn): NonNullable<PodSt
 }
 
 /** Which pod has an address: the newest of the active pods that name it. */
-function addressOwners(pods: readonly Pod[]): ReadonlyMap<string, Pod> {
+export function addressOwners(pods: readonly Pod[]): ReadonlyMap<string, Pod> {
   const owners = new Map<string, Pod>();
   for (const pod of pods) {
     if (!isActive(pod) || pod.hostNetwork) continue;
@@ -115,7 +116,8 @@ function canonicalOnce(pod: Pod): readonly string[] {
   return texts;
 }
 
-function otherOwner(pod: Pod, podIPs: readonly string[], owners: ReadonlyMap<string, Pod>): Pod | undefined {
+/** The newer pod to which one of the addresses belongs. */
+export function otherOwner(pod: Pod, podIPs: readonly string[], owners: ReadonlyMap<string, Pod>): Pod | undefined {
   for (const ip of podIPs) {
     const owner = owners.get(ip);
     if (owner !== undefined && owner.uid !== pod.uid) return owner;

@@ -3,6 +3,7 @@
  * in each demand the claims that the pod may have in this pass. The pod that has a number keeps it until the next one was given it.
  */
 import { type ClaimKnowledge, claimKey } from '../core/claim.ts';
+import { append } from '../core/declared.ts';
 import type { Ledger } from '../core/ledger.ts';
 import type { Grant } from '../core/state.ts';
 import { isPast, successorOf } from '../core/succession.ts';
@@ -35,6 +36,8 @@ export interface TurnView {
   readonly known: (namespace: string, claim: string) => ClaimKnowledge;
   /** A rule leads to the pod from the number of this part of its demand. */
   readonly stands: (part: Demand) => boolean;
+  /** The pod's addresses are its own: no newer pod has one of them. */
+  readonly reaches: (part: Demand) => boolean;
   /** The uids of pods that only an earlier agent saw, and that may live. */
   readonly suspects: ReadonlySet<string>;
   /** The uids of pods for which a pool had no number at the last look: they would not be served with the claim's either. */
@@ -54,6 +57,7 @@ interface Turn {
 }
 
 const NO_TURNS: readonly OthersTurn[] = [];
+const NO_DEMANDS: readonly Demand[] = [];
 
 export class Turns {
   /** Before anything is given: with the claims that each pod has, or is to be given. */
@@ -62,6 +66,7 @@ export class Turns {
   readonly #turns = new Map<string, Turn>();
   #numbers: ReadonlySet<string> = new Set();
   #others = new Map<string, OthersTurn[]>();
+  #former = new Map<string, Demand[]>();
 
   constructor(assessed: ReadonlyMap<string, Demand>, view: TurnView) {
     this.#assessed = assessed;
@@ -100,15 +105,21 @@ export class Turns {
   /** After numbers were given: the demands with the claims that each pod has, and no others. */
   settle(isGranted: (demand: Demand, unit: Unit) => boolean): ReadonlyMap<string, Demand> {
     this.#others = new Map();
-    return this.#with(({ parts, holder, next, onReady }, pod, demand) => {
+    this.#former = new Map();
+    const owners = new Map<Turn, Pod | undefined>();
+    for (const turn of this.#turns.values()) {
+      const { parts, holder, next } = turn;
       const taken = next !== undefined && isServed(parts.get(next.uid), isGranted);
       const owner = taken ? next : (holder ?? next);
+      owners.set(turn, owner);
+      for (const [uid, part] of parts)
+        if (uid !== owner?.uid && numberOf(part) !== undefined) append(this.#former, uid, part);
+    }
+    return this.#with((turn, pod, demand) => {
+      const owner = owners.get(turn);
       if (owner?.uid === pod.uid) return true;
-      const others = this.#others.get(pod.uid);
       const past = owner !== undefined && isPast(pod, owner);
-      const turn = { demand, owner, past, onReady };
-      if (others === undefined) this.#others.set(pod.uid, [turn]);
-      else others.push(turn);
+      append(this.#others, pod.uid, { demand, owner, past, onReady: turn.onReady });
       return false;
     });
   }
@@ -116,6 +127,11 @@ export class Turns {
   /** The claims of this pod that others have, once settled. */
   othersOf(uid: string): readonly OthersTurn[] {
     return this.#others.get(uid) ?? NO_TURNS;
+  }
+
+  /** What leads to this pod only if it had a claim's number before: it may have open connections, whatever becomes of its turn. */
+  formerOf(uid: string): readonly Demand[] {
+    return this.#former.get(uid) ?? NO_DEMANDS;
   }
 
   /** `has` is asked for every claim with a number; one without stays with all its pods, who are told so. */
@@ -139,7 +155,7 @@ function turnOf(
   raw: readonly Demand[],
   grants: readonly Grant[],
   assessed: ReadonlyMap<string, Demand>,
-  { known, ledger, stands, suspects, exhausted }: TurnView,
+  { known, ledger, stands, reaches, suspects, exhausted }: TurnView,
 ): Turn {
   const [
     {
@@ -159,7 +175,7 @@ function turnOf(
   }
   const numbered = [...parts.values()].filter(isNumbered);
   const able = numbered.filter((part) => isOpen(part) && assessed.get(part.pod.uid)?.denied === undefined);
-  const served = able.filter(({ pod: { uid } }) => !exhausted.has(uid));
+  const served = able.filter((part) => !exhausted.has(part.pod.uid) && reaches(part));
   const candidates = candidatesOf(numbered, served, holder && parts.get(holder.uid)).map(({ pod }) => pod);
   const next = successorOf(candidates, holder, handoverOf(knowledge));
   return { parts, holder, next, onReady, able: able.map(({ pod: { uid } }) => uid) };
@@ -204,7 +220,7 @@ function isNumbered(part: Demand): boolean {
   return part.denied === undefined && part.awaited === undefined && numberOf(part) !== undefined;
 }
 
-/** The same, or the pod had its turn: it keeps its connections whatever becomes of the claim. */
+/** The same, or the pod had its turn: what becomes of the claim is of no interest to it. */
 function takesPart(part: Demand, holder: Pod | undefined): boolean {
   if (isNumbered(part)) return true;
   const { pod } = part;
@@ -219,10 +235,7 @@ function grantsByClaim(ledger: Ledger): ReadonlyMap<string, readonly Grant[]> {
   const byClaim = new Map<string, Grant[]>();
   for (const grant of ledger.grants()) {
     if (grant.claim === undefined) continue;
-    const key = claimKey(grant.namespace, grant.claim);
-    const known = byClaim.get(key);
-    if (known === undefined) byClaim.set(key, [grant]);
-    else known.push(grant);
+    append(byClaim, claimKey(grant.namespace, grant.claim), grant);
   }
   return byClaim;
 }

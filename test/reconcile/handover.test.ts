@@ -369,3 +369,32 @@ test('I10: where no pod of a claim can be served, passes come to rest', async (t
   t.true(rig.recorded('pass').length - before < 30, `${rig.recorded('pass').length - before} passes`);
   t.deepEqual([rig.reason(ready(1)), rig.reason(ready(2))], ['InvalidPortRequest', 'PoolExhausted']);
 });
+
+test('connections of an old pod stay when the holder is being deleted too, and the old one is not ready', async (t) => {
+  const rig = await rigOf();
+  const old = ready(1);
+  await rig.set(old);
+  rig.flows.flows = [flowTo(1, 1_000)];
+  await rig.set(ready(2));
+  await rig.set({ ...old, ready: false });
+  await rig.set(ready(2, { terminating: true }));
+  t.deepEqual(rig.live(), live(2));
+  t.is(rig.reason(old), 'HandoverPending');
+  t.is(rig.flows.flows.length, 1);
+  rig.claims.unbind('games', 'lobby', 'it is being deleted');
+  await rig.advance(600_000);
+  t.is(rig.reason(old), 'ClaimPending');
+  t.is(rig.flows.flows.length, 1);
+});
+
+test("a ready pod whose address is a newer pod's by now takes nothing over", async (t) => {
+  const rig = await rigOf();
+  await rig.set(ready(1));
+  await rig.set(claimant(2));
+  await rig.set(server(3, { podIPs: ['10.0.0.2'] }));
+  await rig.set(ready(2));
+  t.deepEqual(
+    rig.live().filter((text) => text.endsWith(String(CLAIM))),
+    live(1),
+  );
+});
