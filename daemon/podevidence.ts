@@ -3,12 +3,13 @@
  * the pod. Gathered with the agent's adapters, but only to look. It must never change anything.
  */
 import { adopt } from '../rules/adoption.ts';
+import { CLAIM_POOL } from './core/claim.ts';
 import { type Passage, type Seen, seen } from './core/diagnosis.ts';
 import { disagrees, type Flow } from './core/flow.ts';
 import { portKey } from './core/ledger.ts';
 import { podAddresses } from './core/podstate.ts';
 import type { Grant } from './core/state.ts';
-import type { Pod, PortRequest, Reservation } from './core/vocabulary.ts';
+import type { Mapping, Pod, PortRequest, Reservation } from './core/vocabulary.ts';
 import { glanceAtFlows, glanceAtWay } from './datapath/glance.ts';
 import { NodeNetwork } from './datapath/network.ts';
 import { furtherSight } from './datapath/sight.ts';
@@ -54,7 +55,10 @@ export async function podEvidence(
     glanceAtFlows(mappings.map(({ protocol, hostPort, size }) => ({ protocol, port: hostPort, size }))),
   ]);
   const agent = node.facts.lock.kind === 'seen' ? node.facts.lock.value.holder?.pid : undefined;
-  const strays = flows.kind === 'seen' ? seen(flows.value.filter((flow) => disagrees(flow, truth))) : flows;
+  const strays =
+    flows.kind === 'seen'
+      ? seen(flows.value.filter((flow) => disagrees(flow, truth) && !mayDrain(flow, mappings)))
+      : flows;
   const probe = { sockets, agent, isFree };
   const ports = numbered.map(({ request, number, part }) => portEvidence(request, number, part, node, strays, probe));
   const sane = addresses.kind === 'sane' ? addresses.addresses : [];
@@ -82,6 +86,14 @@ export function podPassages({ ports, ways }: PodFacts): readonly Passage[] {
       return { family, ...(output === undefined ? {} : { output }), destination, protocol, port };
     });
   });
+}
+
+/** It may belong to the pod that had a claim's number before: which pods these are is not known here. */
+function mayDrain({ protocol, port, destination, replySource }: Flow, mappings: readonly Mapping[]): boolean {
+  const isClaimed = mappings.some(
+    (one) => one.pool === CLAIM_POOL.name && one.protocol === protocol && one.hostPort === port,
+  );
+  return isClaimed && replySource !== destination;
 }
 
 function isMeant({ name, protocol, target: to }: PortRequest, { question, containerPort }: Target): boolean {

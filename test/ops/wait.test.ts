@@ -36,6 +36,22 @@ test('the numbers are waited for, however long the file, its request or its numb
   t.is(lines, 'PORT_WEB=23117\nPORT_40000_UDP=40000-40099\n');
 });
 
+test('a pod that has nothing but claims is waited for', async (t) => {
+  for (const key of ['claim.berth.dev/web', 'claim-template.berth.dev/web']) {
+    using scratch = new Scratch();
+    const clock = new ManualClock();
+    scratch.put('annotations', `${key}="lobby"\n`);
+    let lines: string | undefined;
+    void waitForNumbers(options(scratch.join('annotations')), clock, never).then((text) => {
+      lines = text;
+    });
+    await until(() => clock.pending.length === 1);
+    scratch.put('annotations', `${key}="lobby"\nport.berth.dev/web="25565"\n`);
+    await clock.runUntil(() => lines !== undefined, 200);
+    t.is(lines, 'PORT_WEB=25565\n');
+  }
+});
+
 test('only the ports that were named are waited for, and told', async (t) => {
   using scratch = new Scratch();
   scratch.put('annotations', 'port.berth.dev/web="23117"\nport.berth.dev/admin="23118"\n');

@@ -60,6 +60,21 @@ for (const [title, change, more, expected, says] of PODS) {
   });
 }
 
+test('of a pod that has nothing but claims no pool has a say, and its address is looked at', (t) => {
+  const addresses = [{ family: 4, address: '192.0.2.7', device: 'eth0' }] as const;
+  const view = { labels: {}, addresses, isNodeAddress: () => false };
+  const annotations = { 'claim.berth.dev/web': 'lobby' };
+  const examined = (pod: Pod) => {
+    const assessment = assess(pod, new Map(), view);
+    return examinePod({ ...podFacts({ annotations }), pod, assessment }, NODE);
+  };
+  const findings = examined({ ...POD, annotations });
+  t.regex(findings.find(({ code }) => code === 'BD102')?.says ?? '', /it asks for web \(TCP/);
+  t.regex(findings.find(({ code }) => code === 'BD103')?.says ?? '', /those of its claims: no pool has a say/);
+  const absent = examined({ ...POD, annotations: { ...annotations, 'berth.dev/host-ip': '192.0.2.8' } });
+  t.regex(absent.find(({ code }) => code === 'BD104')?.says ?? '', /no address 192\.0\.2\.8/);
+});
+
 test('with --static-host-ports a pod that does not opt in is examined as far as its hostPorts go', (t) => {
   const addresses = [{ family: 4, address: '192.0.2.7', device: 'eth0' }] as const;
   const view = { labels: {}, addresses, isNodeAddress: () => false, servesStatics: true };
