@@ -5,7 +5,8 @@ import type { PoolConfig } from '../core/pool.ts';
 import type { Grant } from '../core/state.ts';
 import type { Pod, Problem } from '../core/vocabulary.ts';
 import { identify, type Origin } from './adoption.ts';
-import { type Assessment, Assessor, asksFor, type Demand, hindranceOf, type NodeView, partsOf } from './demand.ts';
+import { type Assessment, Assessor, asksFor, type Demand, hindranceOf, partsOf } from './demand.ts';
+import type { NodeView } from './place.ts';
 
 const NOTHING: Assessment = { kind: 'none' };
 const NOWHERE: Origin = { pool: '' };

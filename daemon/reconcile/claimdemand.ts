@@ -4,8 +4,7 @@
  */
 import { type ClaimKnowledge, type Handover, sameClaim } from '../core/claim.ts';
 import type { Ledger } from '../core/ledger.ts';
-import type { PoolConfig } from '../core/pool.ts';
-import { formatRanges, poolHolds } from '../core/pool.ts';
+import { formatRanges, type PoolConfig, poolHolds } from '../core/pool.ts';
 import { STATIC_POOL } from '../core/staticports.ts';
 import { printable, quoted } from '../core/text.ts';
 import type { Unit } from '../core/unit.ts';
@@ -109,12 +108,14 @@ export function claimProblem(
   return conflict('which another process on the node holds: it is mapped when that lets go of it');
 }
 
-/** What is to be said of a claim's number that lies in a pool of the node: it is served all the same. */
-export function amongPools(demand: Demand, pools: readonly PoolConfig[]): string | undefined {
-  const port = numberOf(demand);
-  const pool = port === undefined ? undefined : pools.find((one) => poolHolds(one, port, 1));
-  if (pool === undefined) return undefined;
-  return `host port ${port} of claim ${quoted(demand.claim ?? '')} lies in pool "${pool.name}" (${formatRanges(pool.ranges)}) of the node, where any pod may have it before: keep the pools of classes and those of the nodes apart`;
+/** What is to be said of claims whose number lies in a pool of the node: it is served all the same. */
+export function amongPools(claims: readonly Demand[], pools: readonly PoolConfig[]): readonly string[] {
+  return claims.flatMap((demand) => {
+    const port = numberOf(demand);
+    const pool = port === undefined ? undefined : pools.find((one) => poolHolds(one, port, 1));
+    if (pool === undefined) return [];
+    return `host port ${port} of claim ${quoted(demand.claim ?? '')} lies in pool "${pool.name}" (${formatRanges(pool.ranges)}) of the node, where any pod may have it before: keep the pools of classes and those of the nodes apart`;
+  });
 }
 
 function numbered({ units }: Demand, exact: number): readonly Unit[] {

@@ -37,17 +37,10 @@ export class Conflicts {
       if (this.#served === undefined) this.#warn(conflict.pod, message);
       this.#warn(this.#pods.get(conflict.grant.uid), message);
     }
-    if (this.#served !== undefined) {
-      for (const { pod, statics: own = [] } of demands) {
-        for (const message of amongNodePorts(own, this.#served.nodePorts)) this.#warn(pod, message);
-      }
-    }
     const pools = this.#ledger.pools();
-    for (const { pod, claims = [] } of demands) {
-      for (const claim of claims) {
-        const message = amongPools(claim, pools);
-        if (message !== undefined) this.#warn(pod, message);
-      }
+    for (const { pod, claims = [], statics: own = [] } of demands) {
+      const misplaced = this.#served === undefined ? [] : amongNodePorts(own, this.#served.nodePorts);
+      for (const message of [...misplaced, ...amongPools(claims, pools)]) this.#warn(pod, message);
     }
     for (const grant of taken) {
       const message = `another process on the node holds host port ${grant.hostPort}/${grant.protocol} (port "${grant.name}"); the mapping stays and the reservation is tried again`;

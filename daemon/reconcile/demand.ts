@@ -2,7 +2,6 @@
  * What one pod may have here and now: its request held against the policy of its pool and the addresses of the node.
  * Pure: problems are data.
  */
-import { containsAddress } from '../core/address.ts';
 import { GALAXY, PORTS } from '../core/annotation.ts';
 import { CLAIM_POOL } from '../core/claim.ts';
 import { portKey } from '../core/ledger.ts';
@@ -10,26 +9,9 @@ import { claimsPorts, type PodAddresses, podAddresses } from '../core/podstate.t
 import { type PoolConfig, poolOnNode, requestedPorts } from '../core/pool.ts';
 import { parsePodRequest } from '../core/request.ts';
 import { type Unit, unitsOf } from '../core/unit.ts';
-import {
-  type HostIPSelector,
-  type NodeAddress,
-  type Pod,
-  type PodRequest,
-  type PortRequest,
-  type Problem,
-  podLabel,
-} from '../core/vocabulary.ts';
-import { addressing, suits } from './addressing.ts';
+import { type Pod, type PodRequest, type PortRequest, type Problem, podLabel } from '../core/vocabulary.ts';
+import { type NodeView, placeOf } from './place.ts';
 import { staticDemands } from './staticdemand.ts';
-
-/** The node as a pod's request meets it. */
-export interface NodeView {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly addresses: readonly NodeAddress[];
-  readonly isNodeAddress: (address: string) => boolean;
-  /** The static `hostPort`s of pods are served too. */
-  readonly servesStatics?: boolean;
-}
 
 /** A request that can be understood. Its units may still be refused (`denied`) or wait for an address of the node. */
 export interface Demand {
@@ -213,31 +195,6 @@ function claimDemands(
   });
 }
 
-/** From which address of the node the request leads to which of the pod's. */
-function placeOf(
-  pod: Pod,
-  request: PodRequest,
-  pool: PoolConfig | undefined,
-  node: NodeView,
-  addresses: PodAddresses,
-  held: string | undefined,
-): Pick<Demand, 'podIPs' | 'hostIP' | 'blocked'> {
-  const podIPs = addresses.kind === 'sane' ? addresses.addresses : [];
-  const host = resolveHostIP(pod, request, pool, node, preference(held, podIPs));
-  const way = addressing(
-    pod,
-    addresses,
-    host.hostIP,
-    (family) => `name an ${family} address of the node in berth.dev/host-ip`,
-  );
-  const blocked = host.problem ?? way.blocked;
-  return {
-    podIPs: blocked === undefined ? way.podIPs : [],
-    ...(host.hostIP === undefined ? {} : { hostIP: host.hostIP }),
-    ...(blocked === undefined ? {} : { blocked }),
-  };
-}
-
 function unknownPool(pod: Pod, request: PodRequest, pools: ReadonlyMap<string, PoolConfig>): Problem {
   const known = [...pools.keys()].join(', ') || 'none';
   return invalid(pod, `there is no pool "${request.pool}" on this node; set berth.dev/pool to one of: ${known}`);
@@ -268,55 +225,4 @@ function deniedBy(pool: PoolConfig, pod: Pod, request: PodRequest, node: NodeVie
 
 function invalid(pod: Pod, what: string): Problem {
   return { reason: 'InvalidPortRequest', message: `pod ${podLabel(pod)}: ${what}` };
-}
-
-type Preference = (candidates: readonly string[]) => string | undefined;
-
-/** Of several addresses the one that is held already, else the first of a family that the pod has, else the first. */
-function preference(held: string | undefined, podIPs: readonly string[]): Preference {
-  return (candidates) => {
-    const fitting = candidates.filter((address) => podIPs.length === 0 || podIPs.some((ip) => suits(ip, address)));
-    const choice = fitting.length > 0 ? fitting : candidates;
-    return choice.find((address) => address === held) ?? choice[0];
-  };
-}
-
-/** The address that the pod names, or that its pool prescribes. An address that the node lacks heals when it appears. */
-function resolveHostIP(
-  pod: Pod,
-  request: PodRequest,
-  pool: PoolConfig | undefined,
-  node: NodeView,
-  prefer: Preference,
-): { readonly hostIP?: string; readonly problem?: Problem } {
-  const candidates = node.addresses.map(({ address }) => address);
-  const permitted = (address: string) =>
-    pool?.hostIPs === undefined || pool.hostIPs.some((cidr) => containsAddress(cidr, address));
-  const { hostIP } = request;
-  if (hostIP === undefined) {
-    if (pool?.hostIPs === undefined) return {};
-    const found = prefer(
-      pool.hostIPs.flatMap((cidr) => candidates.filter((address) => containsAddress(cidr, address))),
-    );
-    if (found !== undefined) return { hostIP: found };
-    return lacking(pod, `the node has no address in the hostIPs of pool "${pool.name}"`);
-  }
-  const wanted = hostIP.kind === 'address' ? hostIP.address : hostIP.cidr.text;
-  const found = prefer(candidates.filter((address) => matches(hostIP, address) && permitted(address)));
-  if (found !== undefined) return { hostIP: found };
-  const onNode = candidates.some((address) => matches(hostIP, address));
-  return lacking(
-    pod,
-    onNode
-      ? `annotation berth.dev/host-ip: ${wanted} is not among the hostIPs of pool "${request.pool}"; choose one of these or another pool`
-      : `annotation berth.dev/host-ip: the node has no address ${wanted}; it has ${candidates.join(', ') || 'none'}`,
-  );
-}
-
-function matches(selector: HostIPSelector, address: string): boolean {
-  return selector.kind === 'address' ? selector.address === address : containsAddress(selector.cidr, address);
-}
-
-function lacking(pod: Pod, what: string): { readonly problem: Problem } {
-  return { problem: { reason: 'HostIPNotFound', message: `pod ${podLabel(pod)}: ${what}` } };
 }

@@ -185,6 +185,16 @@ test("I1: a claim's number in a pool is nobody else's, and that it lies there is
   t.deepEqual(rig.said(pod), ['PortsMapped', 'PortConflict']);
 });
 
+test('that it lies there is told where Berth serves static hostPorts too', async (t) => {
+  const rig = await rigOf((one) => {
+    one.claims.bind('games', 'lobby', 20_000);
+    one.servesStatics = true;
+  });
+  const pod = claimant(1);
+  await rig.set(pod);
+  t.deepEqual(rig.said(pod), ['PortsMapped', 'PortConflict']);
+});
+
 test('I1: a pool does not give out the number of a claim that waits for something else', async (t) => {
   const rig = await rigOf(({ claims }) => claims.bind('games', 'lobby', 20_000));
   await rig.set(

@@ -2,7 +2,8 @@
 import type { PoolConfig } from '../../daemon/core/pool.ts';
 import type { Grant } from '../../daemon/core/state.ts';
 import type { Mapping, Pod } from '../../daemon/core/vocabulary.ts';
-import { assess, type Demand, type NodeView } from '../../daemon/reconcile/demand.ts';
+import { assess, type Demand } from '../../daemon/reconcile/demand.ts';
+import type { NodeView } from '../../daemon/reconcile/place.ts';
 import { HOME, poolOf, server } from './rig.ts';
 
 export const NODE: NodeView = {
