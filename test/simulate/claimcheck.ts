@@ -121,6 +121,8 @@ export class ClaimCheck {
     if (this.#blocked(claim)) return undefined;
     const able = pods.filter((pod) => targetsOf(pod, undefined, node).length > 0 && owns(pod) && !this.#isShared(pod));
     const holder = pods.find(({ uid }) => rules.some((rule) => rule.uid === uid && rule.first === claim.number));
+    // Who claimed it once, and asks for something else by now, keeps it if the state file that told them apart was lost.
+    if (holder === undefined && rules.some(({ first }) => first === claim.number)) return undefined;
     if (holder === undefined)
       return able.length === pods.length && able.length > 0 ? `${claim.name} leads to nobody` : undefined;
     if (claim.handover === 'OnTerminated') return undefined;
