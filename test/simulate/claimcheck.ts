@@ -9,7 +9,7 @@ import type { SimClaim } from './claims.ts';
 import type { SimFlow } from './flowcheck.ts';
 import { targetsOf } from './podneeds.ts';
 import { DISK_MS, type Stage } from './stage.ts';
-import { ownerOf, type Rule } from './table.ts';
+import { ownerOf, type Rule, rulesOf } from './table.ts';
 import { Violation } from './violation.ts';
 
 /** By when whose turn it is has the number: a claim is asked for at least every 30 s. */
@@ -100,7 +100,11 @@ export class ClaimCheck {
   /** Somebody else has the number of the pod's claim, or may have it before the pod. */
   isBlocked(pod: Pod): boolean {
     const claim = this.#claimOf(pod);
-    return claim !== undefined && this.#blocked(claim);
+    if (claim === undefined) return false;
+    const { node, api } = this.#stage;
+    const namers = new Set(api.pods.filter((one) => this.#names(one, claim)).map(({ uid }) => uid));
+    const rules = rulesOf(node.ruleset.elements());
+    return this.#blocked(claim) || rules.some(({ uid, first }) => first === claim.number && !namers.has(uid));
   }
 
   #wrong(life: AgentLife, claim: SimClaim, rules: readonly Rule[]): string | undefined {
