@@ -48,8 +48,8 @@ export class StateCheck {
   /** `result` is to be written to the pod. */
   published(pod: Pod, result: PodResult): void {
     const asked = this.#stage.api.asked(pod);
-    // The number of a claim is known beforehand, and promised to whoever waits for it.
-    if (asked?.claim !== undefined && !('berth.dev/mappings' in result.annotations)) return;
+    // The number of a claim is known beforehand, and promised to whoever waits for it: it is written down for whom it leads to.
+    const waits = asked?.claim !== undefined && !('berth.dev/mappings' in result.annotations);
     const ports = asked?.ports ?? [];
     for (const port of ports) {
       // One half of a pair may have to wait for the number that the other half has.
@@ -60,7 +60,7 @@ export class StateCheck {
       const first = Number(promise.split('-')[0]);
       const owner = ownerOf({ uid: pod.uid, ...port });
       const known = `${owner} ${first}`;
-      if (this.#promised.has(known)) continue;
+      if (this.#promised.has(known) || (waits && !this.#isTroubled)) continue;
       this.#promised.add(known);
       if (this.#isTroubled || this.#numbers.isClaimed(owner, first)) continue;
       const written = this.#state.grants?.some((grant) => ownerOf(grant) === owner && grant.hostPort === first);
