@@ -5,7 +5,8 @@
  *
  * A request over HTTP (connections stay open) or a datagram of any content is answered with
  *     pod=<host name> peer=<the client's address>
- * Its log is its environment, a variable a line.
+ * Its log is its environment, a variable a line. Told to end it does so at once; with LINGER in its environment it takes no new
+ * connection from then on, serves those that are open, and ends with the last of them.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -15,10 +16,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
 static char name[256];
+static int tcp, udp;
+
+static void linger(int signal) {
+  (void)signal;
+  close(tcp);
+  close(udp);
+  while (wait(NULL) > 0) continue;
+  _exit(0);
+}
 
 static int listen_on(int type, int port) {
   struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_any};
@@ -55,20 +66,23 @@ static void serve(int connection, const struct sockaddr_in6 *peer) {
 }
 
 int main(int argc, char **argv) {
-  int tcp = listen_on(SOCK_STREAM, argc > 1 ? atoi(argv[1]) : 8080), udp = listen_on(SOCK_DGRAM, argc > 2 ? atoi(argv[2]) : 7777);
+  tcp = listen_on(SOCK_STREAM, argc > 1 ? atoi(argv[1]) : 8080);
+  udp = listen_on(SOCK_DGRAM, argc > 2 ? atoi(argv[2]) : 7777);
   struct pollfd sockets[] = {{tcp, POLLIN, 0}, {udp, POLLIN, 0}};
   for (char **variable = environ; *variable != NULL; variable++) puts(*variable);
   fflush(stdout);
   gethostname(name, sizeof name - 1);
   signal(SIGCHLD, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGTERM, _exit); /* the first process of a container has no default action */
+  signal(SIGTERM, getenv("LINGER") ? linger : _exit); /* the first process of a container has no default action */
   while (poll(sockets, 2, -1) > 0) {
     struct sockaddr_in6 peer;
     socklen_t size = sizeof peer;
     if (sockets[0].revents) {
       int connection = accept(tcp, (struct sockaddr *)&peer, &size);
       if (connection >= 0 && fork() == 0) {
+        close(tcp);
+        close(udp);
         serve(connection, &peer);
         _exit(0);
       }
