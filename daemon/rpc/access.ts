@@ -15,25 +15,40 @@ import {
 import type { Caller, Verb } from './caller.ts';
 import { Refusal } from './refusal.ts';
 
-/** Throws a Refusal when the caller may not make this request. `request` is undefined for a stream of requests. */
-type Rule = (caller: Caller, request: unknown) => Promise<void> | void;
+export interface Rule {
+  /** Who calls need not be known. */
+  readonly anybody?: true;
+  /** Throws a Refusal when the caller may not call the method, whatever it asks for: nothing of that is read then. */
+  admit(caller: Caller): void;
+  /** Throws a Refusal when the caller, which was admitted, may not make this request; where that depends on it. */
+  readonly allow?: (caller: Caller, request: unknown) => Promise<void>;
+}
 
 /** What anybody may ask who can connect: a kubelet has no token. */
-export const anybody: Rule = () => {};
+const anybody: Rule = { anybody: true, admit: () => {} };
 
-const reporter: Rule = ({ kind }) => {
-  if (kind === 'client') throw denied('only agents report');
+const reporter: Rule = {
+  admit: ({ kind }) => {
+    if (kind === 'client') throw denied('only agents report');
+  },
 };
 
 /** The contract is no secret, but only who is known is answered at length. */
-const client: Rule = ({ kind }) => {
-  if (kind === 'agent') throw denied('an agent reports and reads nothing');
+const client: Rule = {
+  admit: ({ kind }) => {
+    if (kind === 'agent') throw denied('an agent reports and reads nothing');
+  },
+};
+
+const nobody: Rule = {
+  admit: () => {
+    throw denied('nobody may call this method');
+  },
 };
 
 function reader<T>(verb: Verb, namespaceOf: (request: T) => string | null | undefined): Rule {
-  return async (caller, request) => {
-    if (caller.kind === 'loopback') return;
-    if (caller.kind === 'agent') throw denied('an agent reports and reads nothing');
+  const allow = async (caller: Caller, request: unknown) => {
+    if (caller.kind !== 'client') return;
     const namespace = namespaceOf(request as T) || undefined;
     if (await caller.mayRead(verb, namespace)) return;
     throw denied(
@@ -42,6 +57,7 @@ function reader<T>(verb: Verb, namespaceOf: (request: T) => string | null | unde
         : 'the caller may not read this namespace',
     );
   };
+  return { ...client, allow };
 }
 
 const RULES: ReadonlyMap<object, Rule> = new Map<object, Rule>([
@@ -71,10 +87,6 @@ export async function demandPath(caller: Caller, path: string): Promise<void> {
 /** Whether the caller, who may report, may speak for the node. */
 export function maySpeakFor(caller: Caller, node: string): boolean {
   return caller.kind === 'loopback' || (caller.kind === 'agent' && caller.node === node);
-}
-
-function nobody(): void {
-  throw denied('nobody may call this method');
 }
 
 function denied(details: string): Refusal {

@@ -83,6 +83,7 @@ export class TlsAuthenticator implements Authenticator {
     const allowed = (access: MappingAccess | PathAccess) => this.#answer(identities, identities.allowed(owner, access));
     return {
       kind: 'client',
+      name: owner.name,
       mayRead: (verb, namespace) => allowed({ kind: 'mappings', verb, namespace }),
       mayGet: (path) => allowed({ kind: 'path', verb: 'get', path }),
     };
@@ -109,7 +110,8 @@ function callerOf(
     if (typeof node === 'string' && NODE.test(node)) return { kind: 'agent', node };
     throw unknown(`the certificate of ${AGENTS} must have the name of its node as its only common name`);
   }
-  return organisations.includes(READERS) ? READER : undefined;
+  if (!organisations.includes(READERS)) return undefined;
+  return { ...READER, name: `${READERS} ${[certificate.subject.CN ?? []].flat().join(' ')}` };
 }
 
 function agentOf({ extra }: TokenOwner, { agentPods, agentNamespace }: Identities): AgentCaller {

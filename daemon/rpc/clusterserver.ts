@@ -16,20 +16,24 @@ import {
 import type { ClusterRegistry } from '../core/cluster.ts';
 import { BerthError, messageOf } from '../core/errors.ts';
 import type { ReportedStatus } from '../core/noderecord.ts';
+import type { ShareLimits } from '../core/share.ts';
 import type { Clock, Random } from '../reconcile/ports.ts';
+import { Admission } from './admission.ts';
 import type { Authenticator } from './caller.ts';
 import type { ReportObserver } from './conversation.ts';
 import { toTimestamp } from './convert.ts';
 import { ChangeFeed } from './feed.ts';
-import { type GrpcListenerOptions, type GrpcListening, listenGrpc } from './grpclistener.ts';
+import { type GrpcListenerOptions, listenGrpc } from './grpclistener.ts';
 import { Guard } from './guard.ts';
 import { HealthAnswers } from './health.ts';
+import { Inbox, type InboxLimits } from './inbox.ts';
 import { MappingAnswers, type Subject } from './mappingservice.ts';
 import { NodeAnswers } from './nodeservice.ts';
 import { OUTBOX_LIMITS, Outbox, type OutboxLimits } from './outbox.ts';
 import { ReflectionAnswers, servicesOf } from './reflection.ts';
 import { isIPType } from './reportmessage.ts';
 import { ReportAnswers } from './reportservice.ts';
+import { type StrangerLimits, Strangers } from './strangers.ts';
 import { streamAge } from './streamage.ts';
 import { Upkeep } from './upkeep.ts';
 import { EncodedMappingService } from './watcher.ts';
@@ -52,6 +56,8 @@ export interface ServeClusterOptions {
   readonly observer: ReportObserver;
   /** Hears of defects. */
   readonly report: (error: Error) => void;
+  /** Told of connections that are closed because there are too many of their address. */
+  readonly onRefused?: (reason: string) => void;
   /** How long clients wait for nodes that have not reported yet, in ms. */
   readonly readyMs: number;
   readonly onReady?: () => void;
@@ -72,24 +78,51 @@ export interface ServedCluster {
 }
 
 export interface ServerLimits {
-  readonly connections: number;
-  /** Of agents. */
-  readonly streams: number;
-  readonly watchers: number;
+  /** Of each door; of one: of an address. */
+  readonly connections: ShareLimits;
+  /** Of agents; of one: of the agent of a node. */
+  readonly streams: ShareLimits;
+  readonly watchers: ShareLimits;
+  /** What comes of callers that are known. */
+  readonly inbox: InboxLimits;
+  /** What comes where anybody may call; of one: of an address. */
+  readonly anybody: InboxLimits;
+  readonly strangers: StrangerLimits;
   readonly outbox: OutboxLimits;
 }
 
-/** Agents hold one connection each, and clients some. */
-const SERVER_LIMITS: ServerLimits = {
-  connections: 25_000,
-  streams: 20_000,
-  watchers: 1_000,
+const KB = 1024;
+const MB = 1024 * KB;
+/** Questions are far shorter. */
+const MESSAGE = { single: 64 * KB, streamed: MB } as const;
+
+export const SERVER_LIMITS: ServerLimits = {
+  // Agents hold one connection each, and clients some; the nodes of a cloud may all have the address of its NAT.
+  connections: { ofAll: 25_000, ofOne: 1_000 },
+  // An agent that comes again may be there before it is known that it had gone.
+  streams: { ofAll: 20_000, ofOne: 8 },
+  watchers: { ofAll: 1_000, ofOne: 250 },
+  // As many as a connection has streams. Agents that come again together tell their state together.
+  inbox: {
+    requests: { ofAll: 1_000, ofOne: 100 },
+    bytes: { ofAll: 128 * MB, ofOne: 16 * MB },
+    message: MESSAGE,
+    completeMs: 10_000,
+  },
+  anybody: {
+    requests: { ofAll: 250, ofOne: 250 },
+    bytes: { ofAll: 8 * MB, ofOne: MB },
+    message: { single: KB, streamed: KB },
+    completeMs: 10_000,
+  },
+  // Twice as many as there are tokens that may be reviewed at once.
+  strangers: { calls: { ofAll: 512, ofOne: 256 }, bytes: 256 * KB },
   outbox: OUTBOX_LIMITS,
 };
 /** Watchers of the cluster hear of changes so often at most. */
 const BATCH_MS = 50;
 const LIMITS = {
-  'grpc.max_receive_message_length': 1024 * 1024,
+  'grpc.max_receive_message_length': MESSAGE.streamed,
   'grpc.max_concurrent_streams': 100,
   // In MiB, for everything that one connection makes Node hold.
   'grpc-node.max_session_memory': 10,
@@ -121,10 +154,10 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
     instance,
     unready: () => (upkeep.ready ? undefined : 'this aggregator has just started and does not know every node yet'),
     report,
-    maxWatchers: limits.watchers,
+    watchers: limits.watchers,
     age,
   });
-  const reports = new ReportAnswers({ cluster, instance, clock, observer, maxStreams: limits.streams, age, report });
+  const reports = new ReportAnswers({ cluster, instance, clock, observer, streams: limits.streams, age, report });
   const nodes = new NodeAnswers({ cluster, freshness, report });
   const definitions = [
     MappingService,
@@ -147,20 +180,20 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
     health.stop();
     feed[Symbol.dispose]();
   };
-  const opened: (GrpcListening & { readonly address: Door['address'] })[] = [];
-  const outbox = new Outbox({
-    limits: limits.outbox,
-    clock,
-    disconnect: (peer) => {
-      for (const door of opened) door.disconnect(peer);
-    },
-  });
+  const outbox = new Outbox({ limits: limits.outbox, clock });
+  const inbox = {
+    known: new Inbox({ limits: limits.inbox, clock }),
+    anybody: new Inbox({ limits: limits.anybody, clock, displaces: true }),
+  };
+  const strangers = new Strangers(limits.strangers, clock);
+  const opened: Awaited<ReturnType<typeof openDoor>>[] = [];
   // One that cannot be opened closes those before it.
   const failed = new AbortController();
   const ends = AbortSignal.any([signal, failed.signal]);
   try {
     for (const { address, authenticator, createListener } of options.doors) {
-      const guard = new Guard(authenticator, outbox, report);
+      const admission = new Admission({ authenticator, inbox, strangers, report });
+      const guard = new Guard(admission, outbox, report);
       const services = [
         guard.guarded(EncodedMappingService, mappings.handlers, MappingService),
         guard.guarded(NodeService, nodes.handlers),
@@ -171,8 +204,10 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
       ];
       const door = {
         services,
+        interceptor: admission.interceptor,
         limits: LIMITS,
-        maxConnections: limits.connections,
+        connections: limits.connections,
+        ...(options.onRefused && { onRefused: options.onRefused }),
         onStop,
         report,
         signal: ends,

@@ -1,12 +1,12 @@
 /**
- * Stands in front of every handler of a service: finds out who calls, lets through what its rule allows, and sees to it that what is
- * answered is taken. A handler that is not behind a guard is never added to an aggregator's server.
+ * Stands between what was let in and the handlers of a service: lets through what the rule of the method allows of requests, and sees to
+ * it that what is answered is taken. A handler that is not behind a guard is never added to a server.
  */
-import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall } from '@grpc/grpc-js';
-import { anybody, ruleOf } from './access.ts';
-import type { Authenticator, Caller } from './caller.ts';
-import type { Outbox } from './outbox.ts';
-import { refusalOf } from './refusal.ts';
+import { type handleServerStreamingCall, type handleUnaryCall, type Metadata, status } from '@grpc/grpc-js';
+import { type Rule, ruleOf } from './access.ts';
+import type { Admission, Admitted } from './admission.ts';
+import type { Outbox, OutgoingCall } from './outbox.ts';
+import { Refusal, refusalOf } from './refusal.ts';
 
 interface Described {
   readonly path: string;
@@ -15,18 +15,20 @@ interface Described {
   readonly responseSerialize: (answer: never) => Buffer;
 }
 
+interface Called {
+  readonly metadata: Metadata;
+}
 type Unary = handleUnaryCall<unknown, unknown>;
-type Streaming = (call: Parameters<handleServerStreamingCall<unknown, unknown>>[0]) => void;
-/** Told who calls: what it may say depends on that. */
-type Bidi = (call: Parameters<handleBidiStreamingCall<unknown, unknown>>[0], caller: Caller) => void;
+/** Told who calls: what it may say, and what it may take, depends on that. */
+type Streaming = (call: Parameters<handleServerStreamingCall<unknown, unknown>>[0], admitted: Admitted) => void;
 
 export class Guard {
-  readonly #authenticator: Authenticator;
+  readonly #admission: Admission;
   readonly #outbox: Outbox;
   readonly #report: (error: Error) => void;
 
-  constructor(authenticator: Authenticator, outbox: Outbox, report: (error: Error) => void) {
-    this.#authenticator = authenticator;
+  constructor(admission: Admission, outbox: Outbox, report: (error: Error) => void) {
+    this.#admission = admission;
     this.#outbox = outbox;
     this.#report = report;
   }
@@ -38,45 +40,61 @@ export class Guard {
     rules: { readonly [K in keyof D]: object } = definition as { readonly [K in keyof D]: object },
   ): readonly [definition: object, handlers: object] {
     const names = Object.keys(definition) as (keyof D & string)[];
-    const wrapped = names.map((name) => [name, this.#wrap(definition[name] as Described, handlers[name], rules[name])]);
+    const of = (name: keyof D & string) => [definition[name] as Described, ruleOf(rules[name])] as const;
+    for (const name of names) this.#admission.add((definition[name] as Described).path, rules[name]);
     const methods = names.map((name) => {
-      const method = definition[name] as Described;
-      return [name, isEncodedHere(method, rules[name]) ? { ...method, responseSerialize: asItIs } : method];
+      const [method, rule] = of(name);
+      return [name, isEncodedHere(method, rule) ? { ...method, responseSerialize: asItIs } : method];
     });
+    const wrapped = names.map((name) => [name, this.#wrap(...of(name), handlers[name])]);
     return [Object.fromEntries(methods), Object.fromEntries(wrapped)];
   }
 
-  #wrap(described: Described, handler: unknown, method: object): unknown {
-    const { requestStream } = described;
-    const rule = ruleOf(method);
-    if (rule === anybody) return handler;
-    const check = async (call: Parameters<Authenticator['authenticate']>[0], request: unknown) => {
-      const caller = await this.#authenticator.authenticate(call);
-      await rule(caller, request);
-      return caller;
-    };
-    if (isEncodedHere(described, method)) {
-      const unary: Unary = (call, reply) => {
-        check(call, call.request).then(
-          () => this.#answer(described, handler as Unary, call, reply),
-          (thrown: unknown) => reply(refusalOf(thrown, this.#report)),
-        );
+  #wrap(method: Described, rule: Rule, handler: unknown): unknown {
+    if (method.responseStream) {
+      const streaming: Streaming = (call) => {
+        // Behind what is not taken the end of a stream waits too.
+        call.once('error', () => this.#last(call));
+        this.#check(call, rule, method.requestStream ? undefined : call.request)
+          .then((admitted) => (handler as Streaming)(call, admitted))
+          .catch((thrown: unknown) => call.emit('error', refusalOf(thrown, this.#report)));
       };
-      return unary;
+      return streaming;
     }
-    return (call: Parameters<Bidi>[0] & Parameters<Streaming>[0]) => {
-      // Behind what is not taken the end of a stream waits too.
-      call.once('error', () => this.#outbox.last(call, 0));
-      check(call, requestStream ? undefined : call.request).then(
-        (caller) => (requestStream ? (handler as Bidi)(call, caller) : (handler as Streaming)(call)),
-        (thrown: unknown) => call.emit('error', refusalOf(thrown, this.#report)),
+    if (!isEncodedHere(method, rule)) return handler;
+    const unary: Unary = (call, reply) => {
+      this.#check(call, rule, call.request).then(
+        (admitted) => this.#answer(method, handler as Unary, call, reply, admitted),
+        (thrown: unknown) => reply(refusalOf(thrown, this.#report)),
       );
     };
+    return unary;
   }
 
-  #answer({ responseSerialize }: Described, handler: Unary, call: Parameters<Unary>[0], reply: Parameters<Unary>[1]) {
+  async #check({ metadata }: Called, rule: Rule, request: unknown): Promise<Admitted> {
+    const admitted = this.#admission.of(metadata);
+    if (admitted === undefined) throw new Refusal(status.PERMISSION_DENIED, 'the call was not let in');
+    const { caller, settled } = admitted;
+    if (caller !== undefined) await rule.allow?.(caller, request);
+    else if (!rule.anybody) throw new Refusal(status.UNAUTHENTICATED, 'it is not known who calls');
+    settled();
+    return admitted;
+  }
+
+  #last(call: Called & OutgoingCall): void {
+    const admitted = this.#admission.of(call.metadata);
+    if (admitted !== undefined) this.#outbox.last(call, 0, admitted);
+  }
+
+  #answer(
+    { responseSerialize }: Described,
+    handler: Unary,
+    call: Parameters<Unary>[0],
+    reply: Parameters<Unary>[1],
+    admitted: Admitted,
+  ): void {
     try {
-      this.#outbox.admit(call.getPeer());
+      this.#outbox.admit(admitted);
     } catch (thrown) {
       reply(refusalOf(thrown, this.#report));
       return;
@@ -87,15 +105,15 @@ export class Guard {
         return;
       }
       const bytes = responseSerialize(answer as never);
-      this.#outbox.last(call, bytes.length);
+      this.#outbox.last(call, bytes.length, admitted);
       reply(null, bytes, ...rest);
     });
   }
 }
 
 /** Where the size of the answer counts. */
-function isEncodedHere({ responseStream }: Described, method: object): boolean {
-  return !responseStream && ruleOf(method) !== anybody;
+function isEncodedHere({ responseStream }: Described, { anybody }: Rule): boolean {
+  return !responseStream && !anybody;
 }
 
 function asItIs(answer: Buffer): Buffer {

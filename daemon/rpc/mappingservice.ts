@@ -5,8 +5,11 @@
 import { status } from '@grpc/grpc-js';
 import type { berth, Handlers } from '../../proto/service.ts';
 import type { LiveMapping } from '../core/livemapping.ts';
+import type { ShareLimits } from '../core/share.ts';
+import type { Admitted } from './admission.ts';
 import { approximateBytes, toMessage } from './convert.ts';
 import type { ChangeFeed } from './feed.ts';
+import { Places } from './places.ts';
 import { Refusal, refusalOf } from './refusal.ts';
 import {
   filterOf,
@@ -34,10 +37,16 @@ export interface MappingSource {
   readonly unready: () => string | undefined;
   /** Hears of defects: what a handler threw and no client caused. */
   readonly report: (error: Error) => void;
-  readonly maxWatchers: number;
+  /** Watches, and those of one caller. */
+  readonly watchers: ShareLimits;
   /** How long a watch may live; for ever unless given. */
   readonly age?: StreamAge;
 }
+
+/** Who watches. */
+type Watching = Pick<Admitted, 'key'>;
+type WatchCall = Parameters<Handlers<typeof EncodedMappingService>['watch']>[0];
+type WatchHandler = (call: WatchCall, by?: Watching) => void;
 
 /** Clients refuse messages above 4 MiB unless told otherwise. */
 const MAX_PAGE_BYTES = 1024 * 1024;
@@ -45,9 +54,14 @@ const MAX_PAGE_BYTES = 1024 * 1024;
 export class MappingAnswers {
   readonly #source: MappingSource;
   readonly #watchers = new Set<Watcher>();
+  readonly #places: Places;
 
   constructor(source: MappingSource) {
     this.#source = source;
+    this.#places = new Places(source.watchers, {
+      ofAll: 'clients can watch at once',
+      ofOne: 'watches of one client at once',
+    });
   }
 
   get watchers(): number {
@@ -59,11 +73,11 @@ export class MappingAnswers {
     for (const watcher of this.#watchers) watcher.end(new Refusal(status.UNAVAILABLE, 'the server is stopping'));
   }
 
-  readonly handlers: Handlers<typeof EncodedMappingService> = {
+  readonly handlers: Handlers<typeof EncodedMappingService> & { readonly watch: WatchHandler } = {
     get: (call, reply) => this.#answer(reply, () => this.#get(call.request)),
     list: (call, reply) => this.#answer(reply, () => this.#list(call.request)),
-    watch: (call) => {
-      this.#watch(call.request, call).catch((thrown: unknown) => {
+    watch: (call: WatchCall, by?: Watching) => {
+      this.#watch(call.request, call, by?.key).catch((thrown: unknown) => {
         call.emit('error', refusalOf(thrown, this.#source.report));
       });
     },
@@ -105,17 +119,12 @@ export class MappingAnswers {
     };
   }
 
-  async #watch(
-    request: berth.v1.WatchRequest.$Properties,
-    call: Parameters<Handlers<typeof EncodedMappingService>['watch']>[0],
-  ): Promise<void> {
+  async #watch(request: berth.v1.WatchRequest.$Properties, call: WatchCall, key: string | undefined): Promise<void> {
     this.#demandReady();
-    const { feed, instance, maxWatchers, age } = this.#source;
+    const { feed, instance, age } = this.#source;
     const filter = filterOf(request.filter ?? {});
     const resumeAt = revisionOfToken(request.revision ?? '', instance);
-    if (this.#watchers.size >= maxWatchers) {
-      throw new Refusal(status.RESOURCE_EXHAUSTED, `at most ${maxWatchers} clients can watch at once`);
-    }
+    const leave = this.#places.take(key);
     const subject = filter.node === undefined ? undefined : new Set([filter.node]);
     const watcher = new Watcher(call, feed, filter, () => this.#format(subject));
     this.#watchers.add(watcher);
@@ -127,6 +136,7 @@ export class MappingAnswers {
       await watcher.run(resumeAt);
     } finally {
       ageless?.();
+      leave();
       this.#watchers.delete(watcher);
     }
   }

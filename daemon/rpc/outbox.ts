@@ -3,79 +3,94 @@
  * bounds that: a client that asks for pages and reads none would fill the memory. It must never delay an answer.
  */
 import { status } from '@grpc/grpc-js';
+import { Share } from '../core/share.ts';
 import type { Clock } from '../reconcile/ports.ts';
+import type { Admitted } from './admission.ts';
+import type { Origin } from './origin.ts';
 import { Refusal } from './refusal.ts';
 
 /** In bytes, and ms. */
 export interface OutboxLimits {
   readonly ofConnection: number;
+  /** Over all its connections. */
+  readonly ofCaller: number;
   readonly ofAll: number;
   /** How long the end of a call may wait to be taken. */
   readonly takenMs: number;
 }
 
 /** Eight pages, and as much for as many connections as there are in a second when everybody lists. */
-export const OUTBOX_LIMITS: OutboxLimits = { ofConnection: 8 << 20, ofAll: 128 << 20, takenMs: 30_000 };
+export const OUTBOX_LIMITS: OutboxLimits = {
+  ofConnection: 8 << 20,
+  ofCaller: 32 << 20,
+  ofAll: 128 << 20,
+  takenMs: 30_000,
+};
 
 export interface OutboxOptions {
   readonly limits: OutboxLimits;
   readonly clock: Pick<Clock, 'after'>;
-  /** Nothing else takes back what HTTP/2 has been given. */
-  readonly disconnect: (peer: string) => void;
 }
 
 /** The part of a grpc-js call that is used. It says `cancelled` also when everything was taken. */
 export interface OutgoingCall {
   readonly cancelled: boolean;
-  getPeer(): string;
   once(event: 'cancelled', listener: () => void): unknown;
 }
 
+/** Whom it waits for. */
+export type Addressee = Pick<Admitted, 'key' | 'origin'>;
+
 export class Outbox {
   readonly #options: OutboxOptions;
-  readonly #waiting = new Map<string, number>();
-  #bytes = 0;
+  readonly #waiting = new WeakMap<Origin, number>();
+  readonly #share: Share;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
+    const { ofAll, ofCaller: ofOne } = options.limits;
+    this.#share = new Share({ ofAll, ofOne });
   }
 
   /** How much is not taken yet. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#share.total;
   }
 
-  /** Throws a Refusal when no more answers can be held for the peer. */
-  admit(peer: string): void {
-    const { ofConnection, ofAll } = this.#options.limits;
-    if ((this.#waiting.get(peer) ?? 0) >= ofConnection) {
-      throw new Refusal(
-        status.RESOURCE_EXHAUSTED,
-        `${ofConnection} bytes of answers wait for this client: read them first`,
-      );
+  /** Throws a Refusal when no more answers can be held for the addressee. */
+  admit({ key, origin }: Addressee): void {
+    const { ofConnection, ofCaller, ofAll } = this.#options.limits;
+    const full = this.#of(origin) >= ofConnection;
+    const lacking = this.#share.lacking(key);
+    if (full || lacking === 'ofOne') {
+      const limit = full ? ofConnection : ofCaller;
+      throw exhausted(`${limit} bytes of answers wait for this client: read them first`);
     }
-    if (this.#bytes >= ofAll) {
-      throw new Refusal(status.RESOURCE_EXHAUSTED, `${ofAll} bytes of answers wait to be read: try again`);
-    }
+    if (lacking !== undefined) throw exhausted(`${ofAll} bytes of answers wait to be read: try again`);
   }
 
   /** Call just before the last word of the call is said, which takes so many bytes. */
-  last(call: OutgoingCall, bytes: number): void {
+  last(call: OutgoingCall, bytes: number, { key, origin }: Addressee): void {
     if (call.cancelled) return;
-    const { clock, limits, disconnect } = this.#options;
-    const peer = call.getPeer();
-    const cancelTimer = clock.after(limits.takenMs, () => disconnect(peer));
-    this.#add(peer, bytes);
+    const { clock, limits } = this.#options;
+    const cancelTimer = clock.after(limits.takenMs, () => origin.disconnect());
+    this.#add(key, origin, bytes);
     call.once('cancelled', () => {
       cancelTimer();
-      this.#add(peer, -bytes);
+      this.#add(key, origin, -bytes);
     });
   }
 
-  #add(peer: string, bytes: number): void {
-    this.#bytes += bytes;
-    const ofPeer = (this.#waiting.get(peer) ?? 0) + bytes;
-    if (ofPeer > 0) this.#waiting.set(peer, ofPeer);
-    else this.#waiting.delete(peer);
+  #of(origin: Origin): number {
+    return this.#waiting.get(origin) ?? 0;
   }
+
+  #add(key: string | undefined, origin: Origin, bytes: number): void {
+    this.#share.add(key, bytes);
+    this.#waiting.set(origin, this.#of(origin) + bytes);
+  }
+}
+
+function exhausted(details: string): Refusal {
+  return new Refusal(status.RESOURCE_EXHAUSTED, details);
 }

@@ -5,6 +5,9 @@
 import { status } from '@grpc/grpc-js';
 import type { Descriptors } from '../../proto/descriptors.ts';
 import type { grpc, Handlers, ReflectionService } from '../../proto/service.ts';
+import type { ShareLimits } from '../core/share.ts';
+import type { Admitted } from './admission.ts';
+import { Places } from './places.ts';
 import { Refusal } from './refusal.ts';
 import type { StreamAge } from './streamage.ts';
 
@@ -18,7 +21,7 @@ export interface ReflectionSource {
   readonly age?: StreamAge;
 }
 
-const MAX_STREAMS = 64;
+const STREAMS: ShareLimits = { ofAll: 64, ofOne: 16 };
 /** A client asks once for each file or symbol; one that asks for more than there is asks for nothing useful. */
 const MAX_REQUESTS = 1_000;
 /** Full names are far shorter; they are given back in answers. */
@@ -36,6 +39,10 @@ export function servicesOf(
 export class ReflectionAnswers {
   readonly #source: ReflectionSource;
   readonly #calls = new Set<Call>();
+  readonly #places = new Places(STREAMS, {
+    ofAll: 'clients can ask at once',
+    ofOne: 'streams of one client at once',
+  });
   /** Made when somebody asks: an agent is mostly never asked. */
   #made: Promise<Descriptors> | undefined;
 
@@ -48,26 +55,28 @@ export class ReflectionAnswers {
     for (const call of this.#calls) call.emit('error', new Refusal(status.UNAVAILABLE, 'the server is stopping'));
   }
 
-  readonly handlers: Handlers<typeof ReflectionService> = {
-    serverReflectionInfo: (call) => {
+  /** Throws a Refusal when there is no place. */
+  readonly handlers: { readonly serverReflectionInfo: (call: Call, by?: Pick<Admitted, 'key'>) => void } = {
+    serverReflectionInfo: (call, by) => {
+      const leave = this.#places.take(by?.key);
       this.#made ??= import('../../proto/descriptors.ts').then(({ Descriptors }) => new Descriptors());
       this.#made.then(
-        (descriptors) => this.#converse(call, descriptors),
-        () => call.emit('error', new Refusal(status.INTERNAL, 'the descriptions cannot be loaded')),
+        (descriptors) => this.#converse(call, leave, descriptors),
+        () => {
+          leave();
+          call.emit('error', new Refusal(status.INTERNAL, 'the descriptions cannot be loaded'));
+        },
       );
     },
   };
 
-  #converse(call: Call, descriptors: Descriptors): void {
-    if (this.#calls.size >= MAX_STREAMS) {
-      call.emit('error', new Refusal(status.RESOURCE_EXHAUSTED, `at most ${MAX_STREAMS} clients can ask at once`));
-      return;
-    }
+  #converse(call: Call, leave: () => void, descriptors: Descriptors): void {
     this.#calls.add(call);
     const refuse = (code: status, details: string) => call.emit('error', new Refusal(code, details));
     const ageless = this.#source.age?.(() => refuse(status.UNAVAILABLE, 'the stream is old: come again'));
     const gone = () => {
       ageless?.();
+      leave();
       this.#calls.delete(call);
     };
     const has = new Set<string>();

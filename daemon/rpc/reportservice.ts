@@ -1,18 +1,24 @@
 /** ReportService over a cluster's registry: each call is a Conversation. Holds the streams that there are, to end them. */
 import { status } from '@grpc/grpc-js';
 import type { berth, ReportService } from '../../proto/service.ts';
+import type { ShareLimits } from '../core/share.ts';
 import { maySpeakFor } from './access.ts';
-import type { Caller } from './caller.ts';
+import type { Admitted } from './admission.ts';
 import { Conversation, type ConversationContext } from './conversation.ts';
+import { Places } from './places.ts';
 import { Refusal, refusalOf } from './refusal.ts';
 import type { StreamAge } from './streamage.ts';
 
 export interface ReportSource extends ConversationContext {
-  readonly maxStreams: number;
+  /** Of agents, and of the agent of one node. */
+  readonly streams: ShareLimits;
   readonly age?: StreamAge;
   /** Hears of defects. */
   readonly report: (error: Error) => void;
 }
+
+/** Who reports. */
+export type Reporting = Pick<Admitted, 'caller' | 'key'>;
 
 /** The part of a grpc-js call that is used. */
 export interface ReportCall {
@@ -28,9 +34,14 @@ export interface ReportCall {
 export class ReportAnswers {
   readonly #source: ReportSource;
   readonly #conversations = new Set<Conversation>();
+  readonly #places: Places;
 
   constructor(source: ReportSource) {
     this.#source = source;
+    this.#places = new Places(source.streams, {
+      ofAll: 'agents can report',
+      ofOne: 'streams of one agent can be open',
+    });
   }
 
   get streams(): number {
@@ -44,16 +55,14 @@ export class ReportAnswers {
     }
   }
 
-  readonly handlers: { readonly [K in keyof typeof ReportService]: (call: ReportCall, caller: Caller) => void } = {
-    report: (call, caller) => this.#converse(call, caller),
+  /** They throw a Refusal when there is no place. */
+  readonly handlers: { readonly [K in keyof typeof ReportService]: (call: ReportCall, by: Reporting) => void } = {
+    report: (call, by) => this.#converse(call, by),
   };
 
-  #converse(call: ReportCall, caller: Caller): void {
-    const { maxStreams, report, age, observer } = this.#source;
-    if (this.#conversations.size >= maxStreams) {
-      call.emit('error', new Refusal(status.RESOURCE_EXHAUSTED, `more than ${maxStreams} agents report`));
-      return;
-    }
+  #converse(call: ReportCall, { caller, key }: Reporting): void {
+    const { report, age, observer } = this.#source;
+    const leave = this.#places.take(key);
     let ended = false;
     const channel = {
       send: (response: berth.v1.ReportResponse.$Properties, sent: () => void) => void call.write(response, sent),
@@ -63,8 +72,8 @@ export class ReportAnswers {
       },
     };
     const mayReport = (node: string) => {
-      if (maySpeakFor(caller, node)) return true;
-      if (caller.kind === 'agent') observer.impostor(caller, node);
+      if (caller !== undefined && maySpeakFor(caller, node)) return true;
+      if (caller?.kind === 'agent') observer.impostor(caller, node);
       return false;
     };
     const conversation = new Conversation(this.#source, channel, mayReport);
@@ -72,6 +81,7 @@ export class ReportAnswers {
     const ageless = age?.(() => conversation.refuse(new Refusal(status.UNAVAILABLE, 'the stream is old: come again')));
     const gone = () => {
       ended = true;
+      leave();
       ageless?.();
       this.#conversations.delete(conversation);
     };

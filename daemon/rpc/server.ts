@@ -6,15 +6,22 @@ import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { HealthService, MappingService, OldReflectionService, ReflectionService } from '../../proto/service.ts';
 import type { MappingRegistry } from '../core/registry.ts';
+import type { ShareLimits } from '../core/share.ts';
 import type { Clock } from '../reconcile/ports.ts';
+import { Admission } from './admission.ts';
+import { neighbourly } from './caller.ts';
 import { toTimestamp } from './convert.ts';
 import { ChangeFeed } from './feed.ts';
 import { listenGrpc } from './grpclistener.ts';
+import { Guard } from './guard.ts';
 import { HealthAnswers } from './health.ts';
+import { Inbox, type InboxLimits } from './inbox.ts';
 import { MappingAnswers, type MappingSource } from './mappingservice.ts';
+import { Outbox, type OutboxLimits } from './outbox.ts';
 import { type Peer, peerOf } from './peer.ts';
 import { ReflectionAnswers, servicesOf } from './reflection.ts';
 import { listenAt } from './socketfile.ts';
+import { Strangers } from './strangers.ts';
 import { EncodedMappingService } from './watcher.ts';
 
 export interface ServeOptions extends Pick<MappingSource, 'report'> {
@@ -33,6 +40,15 @@ export interface ServeOptions extends Pick<MappingSource, 'report'> {
   readonly now?: () => number;
   /** How long calls may take to end once the signal aborts: 1,000 ms unless given. */
   readonly graceMs?: number;
+  readonly limits?: Partial<AgentLimits>;
+}
+
+/** Of one: of a user of this host. Root is one too: whatever asks from a container is mostly root. */
+export interface AgentLimits {
+  readonly connections: ShareLimits;
+  readonly watchers: ShareLimits;
+  readonly inbox: InboxLimits;
+  readonly outbox: OutboxLimits;
 }
 
 export interface Served {
@@ -41,26 +57,43 @@ export interface Served {
   readonly closed: Promise<void>;
 }
 
-const MAX_CONNECTIONS = 128;
-const MAX_WATCHERS = 64;
+const MB = 1024 * 1024;
+// No request needs 4 KiB; grpc-js holds decompressed bytes to it too.
+const MESSAGE = 64 * 1024;
+export const AGENT_LIMITS: AgentLimits = {
+  connections: { ofAll: 128, ofOne: 64 },
+  watchers: { ofAll: 64, ofOne: 32 },
+  inbox: {
+    requests: { ofAll: 200, ofOne: 100 },
+    bytes: { ofAll: 8 * MB, ofOne: 4 * MB },
+    message: { single: MESSAGE, streamed: MESSAGE },
+    completeMs: 10_000,
+  },
+  // Of a page, which has a megabyte, the next ones can be had while it is read.
+  outbox: { ofConnection: 2 * MB, ofCaller: 8 * MB, ofAll: 16 * MB, takenMs: 30_000 },
+};
+const CLOCK: Pick<Clock, 'after'> = {
+  after: (ms, callback) => {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};
 /** A node has few changes, and few who watch: each change is told in the turn that it is made. */
 const AT_ONCE: Pick<Clock, 'monotonic' | 'after'> = {
   monotonic: () => 0,
   after: (ms, callback) => {
-    if (ms > 0) {
-      const timer = setTimeout(callback, ms);
-      return () => clearTimeout(timer);
-    }
+    if (ms > 0) return CLOCK.after(ms, callback);
     const handle = setImmediate(callback);
     return () => clearImmediate(handle);
   },
 };
 const OPTIONS = {
-  // No request needs 4 KiB; grpc-js holds decompressed bytes to it too.
-  'grpc.max_receive_message_length': 64 * 1024,
+  'grpc.max_receive_message_length': MESSAGE,
   'grpc.max_concurrent_streams': 100,
   // In MiB, for everything that one connection makes Node hold.
   'grpc-node.max_session_memory': 10,
+  // Who asks nothing keeps no place from others.
+  'grpc.max_connection_idle_ms': 300_000,
   // It remembers calls and connections for an API that is not served.
   'grpc.enable_channelz': 0,
 };
@@ -68,6 +101,7 @@ const OPTIONS = {
 /** Resolves once clients can connect. Rejects with CONFIG_INVALID or SYSCALL_FAILED. */
 export async function serve(options: ServeOptions): Promise<Served> {
   const { registry, node, report, socketPath, signal, now = Date.now, graceMs = 1_000 } = options;
+  const limits = { ...AGENT_LIMITS, ...options.limits };
   const health = new HealthAnswers(options.serving ?? true, ['berth.v1.MappingService']);
   const feed = new ChangeFeed(registry, AT_ONCE, 0);
   const starting = 'the agent is starting or stopping and does not know the state of its node';
@@ -78,28 +112,46 @@ export async function serve(options: ServeOptions): Promise<Served> {
     instance: randomUUID(),
     unready: () => (health.serving ? undefined : starting),
     report,
-    maxWatchers: MAX_WATCHERS,
+    watchers: limits.watchers,
   });
   const definitions = [MappingService, HealthService, ReflectionService, OldReflectionService];
   const reflection = new ReflectionAnswers({ services: servicesOf(definitions) });
-  const tell = (connection: Socket) => {
+  const peers = new WeakMap<Socket, Peer>();
+  const groupOf = (connection: Socket) => {
     try {
-      const peer = options.onClient && peerOf(connection);
-      if (peer !== undefined) options.onClient?.(peer);
+      const peer = peers.get(connection) ?? peerOf(connection);
+      if (peer === undefined) return undefined;
+      peers.set(connection, peer);
+      return `uid ${peer.uid}`;
     } catch (error) {
       report(error as Error);
+      return undefined;
     }
   };
+  const tell = (connection: Socket) => {
+    const peer = peers.get(connection);
+    if (peer !== undefined) options.onClient?.(peer);
+  };
+  const inbox = new Inbox({ limits: limits.inbox, clock: CLOCK });
+  const admission = new Admission({
+    authenticator: neighbourly,
+    inbox: { known: inbox, anybody: inbox },
+    strangers: new Strangers({ calls: limits.inbox.requests, bytes: MESSAGE }, CLOCK),
+    report,
+  });
+  const guard = new Guard(admission, new Outbox({ limits: limits.outbox, clock: CLOCK }), report);
   const { closed } = await listenGrpc({
     services: [
-      [EncodedMappingService, mappings.handlers],
-      [HealthService, health.handlers],
-      [ReflectionService, reflection.handlers],
-      [OldReflectionService, reflection.handlers],
+      guard.guarded(EncodedMappingService, mappings.handlers, MappingService),
+      guard.guarded(HealthService, health.handlers),
+      guard.guarded(ReflectionService, reflection.handlers),
+      guard.guarded(OldReflectionService, reflection.handlers),
     ],
+    interceptor: admission.interceptor,
     listen: (listener) => listenAt(listener, socketPath),
     limits: OPTIONS,
-    maxConnections: MAX_CONNECTIONS,
+    connections: limits.connections,
+    groupOf,
     onConnection: tell,
     onStop: () => {
       health.set(false);

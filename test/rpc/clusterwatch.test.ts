@@ -119,7 +119,9 @@ test('the state comes in parts, and what changes in a part that was told is told
 });
 
 test('I10: watchers, streams and connections have limits; who goes makes room', async (t) => {
-  const { address, served } = await aggregator(t, { server: { watchers: 2, connections: 4 } });
+  const { address, served } = await aggregator(t, {
+    server: { watchers: { ofAll: 2, ofOne: 2 }, connections: { ofAll: 4, ofOne: 4 } },
+  });
   await eventually(() => served.ready);
   const watches = [slowWatch(t, address), slowWatch(t, address)];
   await Promise.all(watches.map(({ synced }) => synced()));

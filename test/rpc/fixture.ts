@@ -10,7 +10,7 @@ import type { Mapping } from '../../daemon/core/vocabulary.ts';
 import { MappingClient, type WatchAnswer } from '../../daemon/rpc/client.ts';
 import { agentEndpoint } from '../../daemon/rpc/endpoint.ts';
 import type { Peer } from '../../daemon/rpc/peer.ts';
-import { type Served, serve } from '../../daemon/rpc/server.ts';
+import { type AgentLimits, type Served, serve } from '../../daemon/rpc/server.ts';
 import type { Method } from '../../proto/service.ts';
 
 export const NODE = 'node-a';
@@ -36,6 +36,7 @@ export interface FixtureOptions {
   readonly serving?: boolean;
   readonly graceMs?: number;
   readonly onClient?: (peer: Peer) => void;
+  readonly limits?: Partial<AgentLimits>;
 }
 
 /** Everything is gone when the test ends, also when it fails; a defect of the server fails the test. */
@@ -58,6 +59,7 @@ export async function fixture(t: ExecutionContext, options: FixtureOptions = {})
       serving: options.serving ?? true,
       graceMs: options.graceMs ?? 1_000,
       ...(options.onClient && { onClient: options.onClient }),
+      ...(options.limits && { limits: options.limits }),
     });
   };
   let served = await start(registry);

@@ -50,3 +50,41 @@ export function framed(message: Uint8Array, compressed = 0, length = message.len
   head.writeUInt32BE(length, 1);
   return Buffer.concat([head, message]);
 }
+
+/** A call that says as much as the test wants, when it wants. */
+export interface OpenCall {
+  /** As of `rawCall`. */
+  readonly status: Promise<string>;
+  /** The code of HTTP/2 that the stream ended with. */
+  readonly closed: Promise<number>;
+  write(bytes: Buffer): void;
+  end(): void;
+  reset(): void;
+}
+
+export function openCall(
+  session: ClientHttp2Session,
+  path: string,
+  headers: Readonly<Record<string, string>> = {},
+): OpenCall {
+  const status = Promise.withResolvers<string>();
+  const closed = Promise.withResolvers<number>();
+  const grpc = { 'content-type': 'application/grpc', te: 'trailers' };
+  const stream = session.request({ ':method': 'POST', ':path': path, ...grpc, ...headers });
+  const note = (received: Readonly<Record<string, unknown>>) => {
+    if (received['grpc-status'] !== undefined) status.resolve(String(received['grpc-status']));
+  };
+  stream.on('response', note).on('trailers', note).resume();
+  stream.on('error', () => {});
+  stream.on('close', () => {
+    status.resolve(`reset ${stream.rstCode}`);
+    closed.resolve(stream.rstCode ?? 0);
+  });
+  return {
+    status: status.promise,
+    closed: closed.promise,
+    write: (bytes) => void stream.write(bytes),
+    end: () => void stream.end(),
+    reset: () => stream.close(8),
+  };
+}

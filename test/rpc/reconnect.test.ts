@@ -78,7 +78,9 @@ test('agents that lose their replica together come again one by one: in no secon
 });
 
 test.serial('5,000 agents come again when their replica is restarted, and every one tells its state', async (t) => {
-  const first = await aggregator(t);
+  // They all come from one address.
+  const server = { connections: { ofAll: AGENTS + 10, ofOne: AGENTS + 10 } };
+  const first = await aggregator(t, { server });
   const port = Number(first.address.split(':').at(-1));
   const program = join(import.meta.dirname, 'agentprocess.ts');
   const agents = spawn(process.execPath, [program, first.address, 'n', '1', String(AGENTS)], {
@@ -92,7 +94,7 @@ test.serial('5,000 agents come again when their replica is restarted, and every 
   await eventually(() => first.cluster.count.heard === AGENTS);
   t.is(first.cluster.mappings.size, AGENTS);
   await first.stop();
-  const second = await aggregator(t, { port });
+  const second = await aggregator(t, { port, server });
   await eventually(() => second.cluster.count.heard === AGENTS && second.served.streams === AGENTS);
   t.is(second.cluster.mappings.size, AGENTS);
   // They are many in one process, and late; but nobody was refused.

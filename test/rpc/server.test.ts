@@ -199,7 +199,7 @@ test('connections that come and go leave the server as it was', async (t) => {
 });
 
 test('I10: more connections than the server holds are closed at once, and it serves again when some go', async (t) => {
-  const { registry, socketPath } = await fixture(t);
+  const { registry, socketPath } = await fixture(t, { limits: { connections: { ofAll: 128, ofOne: 128 } } });
   registry.set(NODE, mapping('a'), NOW);
   const sockets = await Promise.all(Array.from({ length: 128 }, () => connected(socketPath)));
   const surplus = await connected(socketPath);

@@ -167,13 +167,11 @@ test('a token is never sent but over TLS', (t) => {
   t.notThrows(() => new Client('127.0.0.1:1', call).close());
 });
 
-test('V16: every method that is served has a rule, and one without is denied to everybody', async (t) => {
+test('V16: every method that is served has a rule, and one without is denied to everybody', (t) => {
   for (const method of [...Object.values(MappingService), ...Object.values(NodeService)]) {
-    await t.throwsAsync(async () => ruleOf(method)({ kind: 'agent', node: 'node-a' }, {}));
+    t.throws(() => ruleOf(method).admit({ kind: 'agent', node: 'node-a' }));
   }
   for (const kind of ['loopback', 'agent'] as const) {
-    await t.throwsAsync(async () => ruleOf({})({ kind, node: 'node-a' }, {}), {
-      message: 'nobody may call this method',
-    });
+    t.throws(() => ruleOf({}).admit({ kind, node: 'node-a' }), { message: 'nobody may call this method' });
   }
 });

@@ -3,7 +3,7 @@
 import { status } from '@grpc/grpc-js';
 import { ClusterRegistry } from '../../../daemon/core/cluster.ts';
 import type { Clock } from '../../../daemon/reconcile/ports.ts';
-import type { Caller } from '../../../daemon/rpc/caller.ts';
+import { type Caller, keyOf } from '../../../daemon/rpc/caller.ts';
 import { ChangeFeed } from '../../../daemon/rpc/feed.ts';
 import { MappingAnswers } from '../../../daemon/rpc/mappingservice.ts';
 import { ReportAnswers, type ReportCall } from '../../../daemon/rpc/reportservice.ts';
@@ -42,7 +42,7 @@ class Life {
       instance,
       unready: () => (this.upkeep.ready ? undefined : 'not ready'),
       report,
-      maxWatchers: 10,
+      watchers: { ofAll: 10, ofOne: 10 },
       age,
     });
     const { counts } = stage;
@@ -62,7 +62,7 @@ class Life {
       instance,
       clock,
       observer,
-      maxStreams: 100,
+      streams: { ofAll: 100, ofOne: 8 },
       age,
       report,
     });
@@ -109,7 +109,7 @@ export class Replica implements Listener {
   }
 
   accept(call: ReportCall, caller: Caller): void {
-    this.life?.reports.handlers.report(call, caller);
+    this.life?.reports.handlers.report(call, { caller, key: keyOf(caller) });
   }
 
   #clock(): Clock {
