@@ -80,7 +80,11 @@ export async function runAgent(
     log.info({ event: 'started', version: VERSION, pid: process.pid });
     await using metricsDoor = await openMetrics(options, log, warn);
     // An agent that waits for the lock has its metrics address taken by the one that holds it.
-    const door = metricsDoor && { door: metricsDoor, connections: METRICS_CONNECTIONS };
+    const door = metricsDoor && {
+      door: metricsDoor,
+      connections: METRICS_CONNECTIONS,
+      connectionsPerAddress: METRICS_CONNECTIONS / 4,
+    };
     const http = await serveHttp(options.metricsAddress, sources, ends, door).catch(() => undefined);
     using lock = await acquireLock(options.stateDir, {
       signal: ends,

@@ -16,7 +16,7 @@ import { serveHttp } from './ops/http.ts';
 import { createLog, type Log } from './ops/log.ts';
 import { Repetition } from './ops/repetition.ts';
 import { reading, trusting } from './rpc/caller.ts';
-import { type ServedCluster, serveCluster } from './rpc/clusterserver.ts';
+import { SERVER_LIMITS, type ServedCluster, serveCluster } from './rpc/clusterserver.ts';
 import type { ReportObserver } from './rpc/conversation.ts';
 import type { Secured } from './securedoor.ts';
 import { VERSION } from './version.ts';
@@ -50,7 +50,11 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   const metricsDoor = await openMetrics(options, log);
   const http = await serveHttp(options.aggregatorMetricsAddress, sources, ends, {
     remedy: '--aggregator-metrics-address',
-    ...(metricsDoor && { door: metricsDoor, connections: METRICS_CONNECTIONS }),
+    ...(metricsDoor && {
+      door: metricsDoor,
+      connections: METRICS_CONNECTIONS,
+      connectionsPerAddress: METRICS_CONNECTIONS / 4,
+    }),
   });
   await using opened = new AsyncDisposableStack();
   try {
@@ -76,6 +80,8 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
       random: Math.random,
       observer: observing(log, metrics, (caller, node) => secure?.impostor(caller, node)),
       report: (error) => log.error({ event: 'defect', error }),
+      limits: { connections: { ...SERVER_LIMITS.connections, ofOne: options.connectionsPerAddress } },
+      onRefused: refusing(log),
       readyMs: options.readyAfterMs,
       onReady: () => log.info({ event: 'ready', ...cluster.count }),
       signal: ends,
@@ -107,6 +113,15 @@ async function openMetrics(options: AggregatorOptions, log: Log): Promise<Metric
   }
   const { openMetricsDoor } = await import('./metricsdoor.ts');
   return openMetricsDoor({ askClients: clientCA !== undefined, names: ['localhost'], log });
+}
+
+/** Whoever is refused comes again: as often as a failure that repeats is told. */
+function refusing(log: Log): (reason: string) => void {
+  const repetition = new Repetition(systemClock);
+  return (reason) => {
+    const message = `${reason}: one more was closed; --connections-per-address allows more`;
+    if (repetition.admit('connection-refused', '', reason)) log.warn({ event: 'connection-refused', message });
+  };
 }
 
 /** Also for the nodes alone that should report, where there is an API server to tell. */

@@ -96,6 +96,13 @@ export const AGGREGATOR_TABLE = {
     parse: value.truth,
     help: 'Allow plaintext beyond loopback: whoever reaches the address may report for every node and read everything.',
   },
+  connectionsPerAddress: {
+    type: 'integer',
+    value: 'COUNT',
+    default: '1000',
+    parse: value.integer(1, 25_000),
+    help: 'How many connections may come from one address, to each of --listen and --secure-listen: more when more nodes than that are behind one NAT.',
+  },
   readyAfter: {
     type: 'duration',
     value: 'DURATION',

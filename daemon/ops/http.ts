@@ -10,10 +10,11 @@ import {
   type ServerOptions,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { messageOf } from '../core/errors.ts';
+import { Share } from '../core/share.ts';
 import type { Verdict } from './health.ts';
 import { invalid, type SocketAddress } from './values.ts';
 
@@ -51,6 +52,8 @@ export interface HttpLimits {
   /** A connection that carries nothing is closed, in ms. */
   readonly idleMs: number;
   readonly connections: number;
+  /** From one address; as many as from all unless given. */
+  readonly connectionsPerAddress?: number;
   /** The flag that says where to serve. */
   readonly remedy: string;
   readonly door?: HttpDoor;
@@ -92,6 +95,7 @@ export async function serveHttp(
   );
   server.timeout = limits.idleMs;
   server.maxConnections = limits.connections;
+  boundEach(server, limits.connectionsPerAddress ?? limits.connections);
   await listen(server, address, limits.remedy);
   // A connection that cannot be accepted (no descriptor is left) is told here; without a listener it would end the process.
   server.on('error', () => {});
@@ -104,6 +108,20 @@ export async function serveHttp(
   if (signal.aborted) stop();
   else signal.addEventListener('abort', stop, { once: true });
   return { address: { host, port }, closed };
+}
+
+/** Nobody has all places: the kubelet must find one. */
+function boundEach(server: Server, perAddress: number): void {
+  const open = new Share({ ofAll: Number.POSITIVE_INFINITY, ofOne: perAddress });
+  server.on('connection', (connection: Socket) => {
+    const { remoteAddress } = connection;
+    if (remoteAddress === undefined || open.lacking(remoteAddress) !== undefined) {
+      connection.destroy();
+      return;
+    }
+    open.add(remoteAddress);
+    connection.once('close', () => open.add(remoteAddress, -1));
+  });
 }
 
 async function listen(server: Server, { host, port }: SocketAddress, remedy: string): Promise<void> {

@@ -154,6 +154,20 @@ test('I10: connections beyond the limit are closed at once', async (t) => {
   t.regex((await held[0]?.ended) ?? '', /^HTTP\/1\.1 200 /);
 });
 
+test('I10: one address cannot have all connections', async (t) => {
+  const limits = { requestMs: 60_000, idleMs: 60_000, connections: 4, connectionsPerAddress: 2 };
+  const endpoint = await serve(t, {}, limits);
+  const held = [rawClient(t, endpoint), rawClient(t, endpoint)];
+  await Promise.all(held.map(({ socket }) => once(socket, 'connect')));
+  t.is(await rawClient(t, endpoint).ended, '');
+  const other = request({ ...endpoint.address, path: '/healthz', localAddress: '127.0.0.2', agent: false }).end();
+  const [response] = await once(other, 'response');
+  t.is(response.statusCode, 200);
+  response.resume();
+  held[0]?.socket.destroy();
+  while ((await ask(endpoint, '/healthz').catch(() => undefined))?.status !== 200);
+});
+
 test('headers that are too large are refused', async (t) => {
   const endpoint = await serve(t);
   const { socket, ended } = rawClient(t, endpoint);

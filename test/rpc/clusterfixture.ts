@@ -31,6 +31,7 @@ export interface AggregatorOptions {
   readonly authenticator?: Authenticator;
   readonly random?: () => number;
   readonly createListener?: NonNullable<Door['createListener']>;
+  readonly onRefused?: (reason: string) => void;
 }
 
 /** Gone when the test ends; a defect of it fails the test. */
@@ -62,6 +63,7 @@ export async function aggregator(t: ExecutionContext, options: AggregatorOptions
     signal: abort.signal,
     graceMs: 500,
     ...(options.server && { limits: options.server }),
+    ...(options.onRefused && { onRefused: options.onRefused }),
   });
   const stop = async () => {
     abort.abort();

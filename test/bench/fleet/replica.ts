@@ -42,6 +42,8 @@ export class Replica {
       // As long as it takes: that is what is measured.
       '--ready-after=10m',
       '--log-format=json',
+      // All of them come from this host.
+      '--connections-per-address=25000',
     ];
     const began = performance.now();
     this.#process = namespace.spawn(process.execPath, [...NODE_FLAGS, program, 'aggregator', ...flags], {

@@ -1,17 +1,20 @@
 /**
  * What hostile clients do to an HTTP/2 server, as a process of its own, so that the memory of the server is told apart:
  *
- *     PORT ATTACK      its arguments: one of the keys of ATTACKS, or `half`; it prints what it sent and how it ended, as JSON
+ *     PORT ATTACK [TOKEN]      its arguments: one of the keys of ATTACKS, or of STANDS; it prints what it sent and how it ended, as
+ *                              JSON; what stands goes on to stand
  */
 import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect } from 'node:tls';
+import { connect, type TLSSocket } from 'node:tls';
 import { gzipSync } from 'node:zlib';
 
-const [port, attack = ''] = process.argv.slice(2);
+const [port, attack = '', token] = process.argv.slice(2);
+const KNOWN: Readonly<Record<string, string>> = token === undefined ? {} : { authorization: `Bearer ${token}` };
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const [DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION] = [0, 1, 3, 4, 6, 9];
-const [END_STREAM, END_HEADERS] = [1, 4];
+const [END_STREAM, END_HEADERS, PADDED] = [1, 4, 8];
 
 function frame(type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
   const head = Buffer.alloc(9);
@@ -30,7 +33,7 @@ function field(name: string, value: string): Buffer {
 /** HPACK without a table (RFC 7541 section 6.2.2). */
 function request(path: string, more: Readonly<Record<string, string>> = {}): Buffer {
   const fields = { ':method': 'POST', ':scheme': 'https', ':path': path, ':authority': 'localhost', te: 'trailers' };
-  const all = { ...fields, 'content-type': 'application/grpc', ...more };
+  const all = { ...fields, 'content-type': 'application/grpc', ...KNOWN, ...more };
   return Buffer.concat(Object.entries(all).map(([name, value]) => field(name, value)));
 }
 
@@ -61,8 +64,15 @@ class Line {
   }
 }
 
+/** Not from where others come. */
+const FROM = { port: Number(port), host: '127.0.0.1', localAddress: '127.0.0.9' } as const;
+
+function tlsConnection(): TLSSocket {
+  return connect({ socket: connectTcp(FROM), rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+}
+
 async function line(): Promise<Line> {
-  const socket = connect({ port: Number(port), host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+  const socket = tlsConnection();
   await once(socket, 'secureConnect');
   const made = new Line(socket);
   await made.send(Buffer.concat([PREFACE, frame(SETTINGS, 0, 0)]));
@@ -114,6 +124,19 @@ const ATTACKS: Readonly<Record<string, (one: Line) => Promise<void>>> = {
       }
     }
   },
+  /** Messages of which each byte comes with 255 that mean nothing (RFC 9113 section 6.1), and is held together with them. */
+  async padded(one) {
+    const head = Buffer.from([0, 0, 1, 0, 0]);
+    const padded = frame(DATA, PADDED, 0, Buffer.concat([Buffer.from([255, 0]), Buffer.alloc(255)]));
+    for (let stream = 1; stream < 200 && !one.closed; stream += 2) {
+      await one.send(frame(HEADERS, END_HEADERS, stream, request(LIST)));
+      await one.send(frame(DATA, 0, stream, head));
+    }
+    for (let count = 0; count < 5_000 && !one.closed; count++) {
+      padded.writeUInt32BE(1 + 2 * (count % 100), 5);
+      await one.send(Buffer.concat(Array.from({ length: 200 }, () => padded)));
+    }
+  },
   /** CVE-2019-9512 and 9515: each wants an answer. */
   async pings(one) {
     const flood = Buffer.concat(
@@ -138,7 +161,7 @@ async function flood(): Promise<object> {
 async function half(): Promise<object> {
   const sockets = await Promise.all(
     Array.from({ length: 1_000 }, async () => {
-      const socket = connectTcp({ port: Number(port), host: '127.0.0.1' });
+      const socket = connectTcp(FROM);
       socket.on('error', () => {});
       await once(socket, 'connect');
       // The first bytes of a record that promises 512 of them.
@@ -149,5 +172,44 @@ async function half(): Promise<object> {
   return { open: sockets.length };
 }
 
-process.stdout.write(`${JSON.stringify(await (attack === 'half' ? half() : flood()))}\n`);
-if (attack !== 'half') process.exit(0);
+/**
+ * Connections with requests that are as long as they may be (of nobody: as any message), but for the last byte. Resolves once each is
+ * answered, or was taken as far as that.
+ */
+async function unfinished(connections: number, streams: number): Promise<object> {
+  const message = Buffer.alloc((token === undefined ? 1024 : 64) * 1024);
+  message.writeUInt32BE(message.length - 4, 1);
+  const statuses: Record<string, number> = {};
+  const settled: Promise<unknown>[] = [];
+  for (let connection = 0; connection < connections; connection++) {
+    const session = connectHttp2(`https://127.0.0.1:${port}`, {
+      createConnection: tlsConnection,
+      maxSessionMemory: 1_000,
+    });
+    session.on('error', () => {});
+    for (let count = 0; count < streams; count++) {
+      const fields = { 'content-type': 'application/grpc', te: 'trailers', ...KNOWN };
+      const stream = session.request({ ':method': 'POST', ':path': LIST, ...fields });
+      stream.on('error', () => {}).resume();
+      stream.once('response', (headers) => {
+        const code = String(headers['grpc-status']);
+        statuses[code] = (statuses[code] ?? 0) + 1;
+      });
+      settled.push(
+        new Promise((resolve) => stream.once('response', resolve).once('close', resolve).write(message, resolve)),
+      );
+    }
+  }
+  await Promise.all(settled);
+  return { sent: connections * streams, statuses };
+}
+
+const STANDS: Readonly<Record<string, () => Promise<object>>> = {
+  half,
+  unfinished: () => unfinished(300, 1),
+  manyUnfinished: () => unfinished(100, 100),
+};
+
+const stand = STANDS[attack];
+process.stdout.write(`${JSON.stringify(await (stand ?? flood)())}\n`);
+if (stand === undefined) process.exit(0);
