@@ -5,7 +5,7 @@
  *   headers --> who calls? --> may it call this? --> is there a place? --> it is read --> handler
  *                  '----------------'--------------------'--> answered at once, and the stream is closed unread
  */
-import { constants } from 'node:http2';
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { type Rule, ruleOf } from './access.ts';
 import { Arrival } from './arrival.ts';
@@ -24,6 +24,8 @@ export interface Admitted {
   readonly origin: Origin;
   /** Call once it is known whether the request is allowed. */
   readonly settled: () => void;
+  /** Tells of what comes too late or is too much, instead of ending the call: who handles it may be in the midst of an answer. */
+  readonly onRefused: (tell: (refusal: Refusal) => void) => void;
 }
 
 export interface AdmissionOptions {
@@ -59,8 +61,11 @@ export class Admission {
 
   readonly interceptor: ServerInterceptor = ({ path, requestStream }, call) => {
     const stream = streamOf(call);
-    const refuse = ({ code, details }: Refusal) => call.sendStatus({ code, details });
-    const arrival = new Arrival({ stream, streaming: requestStream, refuse });
+    let refuse = ({ code, details }: Refusal) => call.sendStatus({ code, details });
+    const arrival = new Arrival({ stream, streaming: requestStream, refuse: (refusal) => refuse(refusal) });
+    const onRefused = (tell: (refusal: Refusal) => void) => {
+      refuse = tell;
+    };
     const rule = this.#rules.get(path) ?? ruleOf({});
     let abandon = () => {};
     return new ServerInterceptingCall(call, {
@@ -78,7 +83,7 @@ export class Admission {
                 if (caller !== undefined) rule.admit(caller);
                 const key = caller === undefined ? origin.group : keyOf(caller);
                 arrival.begin(caller === undefined ? inbox.anybody : inbox.known, key);
-                this.#admitted.set(metadata, { caller, key, origin, settled: () => arrival.settled() });
+                this.#admitted.set(metadata, { caller, key, origin, settled: () => arrival.settled(), onRefused });
                 proceed(metadata);
               })
               .catch((thrown: unknown) => refuse(refusalOf(thrown, this.#options.report)));
@@ -95,8 +100,7 @@ export class Admission {
           onCancel: () => {
             abandon();
             arrival.gone();
-            // Its status was sent, or is sent in this turn. What the client still has to say is of no use (RFC 9113 section 8.1).
-            if (!arrival.complete) setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+            if (!arrival.complete) closeUnread(stream);
           },
         }),
     });
@@ -109,4 +113,13 @@ export class Admission {
     const [getPeer, getAuthContext] = [() => call.getPeer(), () => call.getAuthContext()];
     return strangers.patiently(authenticator.authenticate({ metadata, origin, getPeer, getAuthContext }), origin);
   }
+}
+
+/** What the client still has to say is of no use once it has the status (RFC 9113 section 8.1). */
+function closeUnread(stream: ServerHttp2Stream): void {
+  // HTTP/2 writes trailers one turn after it is told them.
+  const close = () => setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
+  const said = stream.sentTrailers ?? stream.sentHeaders;
+  if (said?.['grpc-status'] === undefined) stream.once('wantTrailers', close);
+  else close();
 }

@@ -34,6 +34,7 @@ export class Arrival {
   #lastBuffer: ArrayBufferLike | undefined;
   #delivered = 0;
   #complete = false;
+  #refused = false;
   #gone = false;
 
   constructor(options: ArrivalOptions) {
@@ -48,7 +49,8 @@ export class Arrival {
   /** It may be read from now on. Throws a Refusal when there is no place for it. */
   begin(inbox: Inbox, key: string | undefined): void {
     if (this.#gone) return;
-    const { stream, streaming, refuse } = this.#options;
+    const { stream, streaming } = this.#options;
+    const refuse = (refusal: Refusal) => this.#refuse(refusal);
     if (!streaming) {
       this.#leave = inbox.enter(key, refuse);
       this.#came = inbox.await(refuse);
@@ -56,8 +58,12 @@ export class Arrival {
     this.#inbox = inbox;
     this.#key = key;
     this.#framing = new Framing(streaming ? inbox.limits.message.streamed : inbox.limits.message.single);
-    // Before grpc-js, which has its listener already, so that what is refused is not decoded.
-    stream.prependListener('data', (chunk: Buffer) => this.#take(chunk));
+    // grpc-js gets what passes here, and nothing of what is refused: it would decode it, and end the call once more.
+    const decoders = stream.listeners('data');
+    stream.removeAllListeners('data');
+    stream.on('data', (chunk: Buffer) => {
+      if (this.#passes(chunk)) for (const decode of decoders) decode.call(stream, chunk);
+    });
   }
 
   /** The handler gets the next message. */
@@ -86,14 +92,25 @@ export class Arrival {
     this.#drop(0);
   }
 
-  #take(chunk: Buffer): void {
-    if (this.#gone) return;
+  #passes(chunk: Buffer): boolean {
+    if (this.#gone || this.#refused) return false;
     try {
       this.#count(chunk);
+      return true;
     } catch (thrown) {
       if (!(thrown instanceof Refusal)) throw thrown;
-      this.#options.refuse(thrown);
+      this.#refuse(thrown);
+      return false;
     }
+  }
+
+  #refuse(refusal: Refusal): void {
+    const { stream, refuse } = this.#options;
+    this.#refused = true;
+    this.#came();
+    refuse(refusal);
+    // What still comes is let go.
+    stream.resume();
   }
 
   #count(chunk: Buffer): void {
@@ -119,7 +136,7 @@ export class Arrival {
     if (within && this.#awaited === whole) return;
     this.#came();
     this.#awaited = within ? whole : undefined;
-    this.#came = within ? inbox.await(this.#options.refuse) : () => {};
+    this.#came = within ? inbox.await((refusal) => this.#refuse(refusal)) : () => {};
   }
 
   #drop(left: number): void {

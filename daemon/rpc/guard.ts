@@ -56,7 +56,10 @@ export class Guard {
         // Behind what is not taken the end of a stream waits too.
         call.once('error', () => this.#last(call));
         this.#check(call, rule, method.requestStream ? undefined : call.request)
-          .then((admitted) => (handler as Streaming)(call, admitted))
+          .then((admitted) => {
+            admitted.onRefused((refusal) => call.emit('error', refusal));
+            (handler as Streaming)(call, admitted);
+          })
           .catch((thrown: unknown) => call.emit('error', refusalOf(thrown, this.#report)));
       };
       return streaming;

@@ -172,7 +172,7 @@ const endings: readonly (readonly [string, readonly (Request | Buffer)[], status
     'a message of more than 1 MiB',
     [hello(), Buffer.alloc(1024 * 1024 + 1)],
     status.RESOURCE_EXHAUSTED,
-    /larger than max/,
+    /^the message is longer than 1048576 bytes$/,
   ],
   [
     'more messages than are allowed',
