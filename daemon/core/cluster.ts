@@ -128,7 +128,7 @@ export class ClusterRegistry {
       if (unsynced >= this.#limits.graceMs) this.#markStale(record);
       if (unsynced < this.#limits.dropMs) continue;
       if (record.session !== undefined) this.#giveUp(record, { kind: 'unfinished', ms: unsynced }, at);
-      for (const key of record.live.keys()) this.mappings.remove(key);
+      for (const key of this.mappings.ofNode(name).keys()) this.mappings.remove(key);
       this.#records.delete(name);
       this.#count = undefined;
     }
@@ -173,25 +173,25 @@ export class ClusterRegistry {
 
   #replace(record: NodeRecord, state: ReadonlyMap<string, ReportedMapping>, sequence: number): void {
     const { node } = record.agent;
-    for (const key of record.live.keys()) if (!state.has(key)) this.mappings.remove(key);
-    const live = new Map<string, ReturnType<MappingRegistry['put']>>();
-    for (const [key, { mapping, since }] of state) live.set(key, this.mappings.put(key, { node, mapping, since }));
-    Object.assign(record, { live, sequence, unsyncedSince: undefined, stale: false });
+    for (const key of this.mappings.ofNode(node).keys()) if (!state.has(key)) this.mappings.remove(key);
+    for (const [key, { mapping, since }] of state) this.mappings.put(key, { node, mapping, since });
+    Object.assign(record, { sequence, unsyncedSince: undefined, stale: false });
     this.#count = undefined;
   }
 
   #apply(record: NodeRecord, delta: ReadonlyMap<string, ReportedChange>, sequence: number): boolean {
     const { node } = record.agent;
-    let size = record.live.size;
+    const ofNode = this.mappings.ofNode(node);
+    let { size } = ofNode;
     for (const [key, { kind }] of delta) {
-      if (record.live.has(key) !== (kind === 'set')) size += kind === 'set' ? 1 : -1;
+      if (ofNode.has(key) !== (kind === 'set')) size += kind === 'set' ? 1 : -1;
     }
     if (size > this.#limits.mappings) return false;
     for (const [key, change] of delta) {
       if (change.kind === 'set') {
         const { mapping, since } = change;
-        record.live.set(key, this.mappings.put(key, { node, mapping, since }));
-      } else if (record.live.delete(key)) this.mappings.remove(key);
+        this.mappings.put(key, { node, mapping, since });
+      } else this.mappings.remove(key);
     }
     record.sequence = sequence;
     return true;
@@ -207,7 +207,9 @@ export class ClusterRegistry {
   #markStale(record: NodeRecord): void {
     if (record.stale) return;
     record.stale = true;
-    for (const [key, live] of record.live) record.live.set(key, this.mappings.put(key, withStale(live, true)));
+    for (const [key, live] of [...this.mappings.ofNode(record.agent.node).from('')]) {
+      this.mappings.put(key, withStale(live, true));
+    }
   }
 
   #counted(): ClusterCount {

@@ -2,7 +2,6 @@
  * What an aggregator knows of one node: who speaks for it, what that agent has told, and how far it can be trusted now.
  * Pure: time comes in as an argument.
  */
-import type { LiveMapping } from './livemapping.ts';
 import type { PortRange } from './pool.ts';
 import type { ReportSession } from './reportsession.ts';
 
@@ -58,10 +57,8 @@ export interface NodeRecord {
   status: ReportedStatus;
   /** The stream that speaks for the node; absent: it was lost. */
   session: ReportSession | undefined;
-  /** Number of the state that `live` is; undefined: nothing was told yet. */
+  /** Number of the state that clients are told of the node; undefined: nothing was told yet. */
   sequence: number | undefined;
-  /** By key: what clients are told of the node, the very objects that the registry holds. */
-  live: Map<string, LiveMapping>;
   heard: Moment;
   /** Since when no stream is known to tell all there is (monotonic); undefined: one does. */
   unsyncedSince: number | undefined;
@@ -74,7 +71,6 @@ export function newRecord(agent: ReportedAgent, status: ReportedStatus, at: Mome
     status,
     session: undefined,
     sequence: undefined,
-    live: new Map(),
     heard: at,
     unsyncedSince: at.monotonic,
     stale: false,

@@ -11,6 +11,7 @@ import {
   sameMapping,
   withStale,
 } from './livemapping.ts';
+import { SortedMap } from './sortedmap.ts';
 import type { Mapping, PodRef, Protocol } from './vocabulary.ts';
 
 /** One change. Came: no `before`; went: no `after`. */
@@ -26,14 +27,12 @@ export interface Page {
   readonly next: string | undefined;
 }
 
-interface Slot {
-  readonly key: string;
-  readonly live: LiveMapping;
-}
+const NONE: SortedMap<LiveMapping> = new SortedMap();
 
 export class MappingRegistry {
-  /** Sorted by key. A change shifts what follows: 3 µs at 10,000 mappings, 25 µs at 300,000. */
-  readonly #slots: Slot[] = [];
+  readonly #mappings = new SortedMap<LiveMapping>();
+  /** The same by node, as one node of thousands is often asked for. */
+  readonly #nodes = new Map<string, SortedMap<LiveMapping>>();
   /** A ring: the change that led to revision r stands at (r − 1) mod limit. */
   readonly #history: Change[] = [];
   readonly #limit: number;
@@ -52,7 +51,7 @@ export class MappingRegistry {
 
   /** How many mappings there are. */
   get size(): number {
-    return this.#slots.length;
+    return this.#mappings.size;
   }
 
   /** A mapping that is live with the same values already stays as it is, `since` included, and is no change. */
@@ -65,30 +64,36 @@ export class MappingRegistry {
     this.remove(keyOf(node, pod, name, protocol));
   }
 
-  /** As `set`, for one whose key is known; going stale or fresh is a change that keeps `since`. Returns what is held now. */
-  put(key: string, live: LiveMapping): LiveMapping {
-    const index = this.#indexOf(key);
-    const before = this.#at(index, key);
+  /** As `set`, for one whose key is known; going stale or fresh is a change that keeps `since`. */
+  put(key: string, live: LiveMapping): void {
+    const before = this.#mappings.get(key);
     const same = before !== undefined && sameMapping(before.mapping, live.mapping);
-    if (same && before.stale === live.stale) return before;
+    if (same && before.stale === live.stale) return;
     const after = same ? withStale(before, live.stale) : live;
-    this.#slots.splice(index, before === undefined ? 0 : 1, { key, live: after });
+    this.#mappings.set(key, after);
+    this.#setOfNode(key, after);
     this.#changed({ key, before, after });
-    return after;
   }
 
   /** As `delete`, for one whose key is known. */
   remove(key: string): void {
-    const index = this.#indexOf(key);
-    const before = this.#at(index, key);
+    const before = this.#mappings.get(key);
     if (before === undefined) return;
-    this.#slots.splice(index, 1);
+    this.#mappings.delete(key);
+    const ofNode = this.#nodes.get(before.node);
+    ofNode?.delete(key);
+    if (ofNode?.size === 0) this.#nodes.delete(before.node);
     this.#changed({ key, before, after: undefined });
+  }
+
+  /** Those of one node, until the next change. */
+  ofNode(node: string): Pick<SortedMap<LiveMapping>, 'size' | 'has' | 'keys' | 'from'> {
+    return this.#nodes.get(node) ?? NONE;
   }
 
   /** Everything that matches, in the order of the keys. */
   all(filter: MappingFilter): LiveMapping[] {
-    return [...this.#walk(filter, '')].map((slot) => slot.live);
+    return [...this.#walk(filter, '')].map(([, live]) => live);
   }
 
   /**
@@ -98,7 +103,7 @@ export class MappingRegistry {
   page(filter: MappingFilter, after: string, limit: number, fits: (live: LiveMapping) => boolean = () => true): Page {
     const items: LiveMapping[] = [];
     let last = after;
-    for (const { key, live } of this.#walk(filter, after)) {
+    for (const [key, live] of this.#walk(filter, after)) {
       if (items.length === limit || (items.length > 0 && !fits(live))) return { items, next: last };
       items.push(live);
       last = key;
@@ -128,31 +133,23 @@ export class MappingRegistry {
     for (const onChange of this.#listeners) onChange();
   }
 
-  *#walk(filter: MappingFilter, after: string): Generator<Slot> {
+  #setOfNode(key: string, live: LiveMapping): void {
+    let ofNode = this.#nodes.get(live.node);
+    if (ofNode === undefined) {
+      ofNode = new SortedMap();
+      this.#nodes.set(live.node, ofNode);
+    }
+    ofNode.set(key, live);
+  }
+
+  *#walk(filter: MappingFilter, after: string): Generator<readonly [key: string, live: LiveMapping]> {
     const prefix = prefixOf(filter);
-    const start = after > prefix ? after : prefix;
-    for (let index = this.#indexOf(start); index < this.#slots.length; index += 1) {
-      const slot = this.#slots[index] as Slot;
-      if (!slot.key.startsWith(prefix)) return;
-      if (slot.key !== after && matches(filter, slot.live)) yield slot;
+    const among = filter.node === undefined ? this.#mappings : this.ofNode(filter.node);
+    for (const entry of among.from(after > prefix ? after : prefix)) {
+      const [key, live] = entry;
+      if (!key.startsWith(prefix)) return;
+      if (key !== after && matches(filter, live)) yield entry;
     }
-  }
-
-  /** Where the key stands, or would stand. */
-  #indexOf(key: string): number {
-    let low = 0;
-    let high = this.#slots.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#slots[middle] as Slot).key < key) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  #at(index: number, key: string): LiveMapping | undefined {
-    const slot = this.#slots[index];
-    return slot?.key === key ? slot.live : undefined;
   }
 }
 

@@ -43,21 +43,21 @@ export class NodeAnswers {
     const page = following.slice(0, size);
     const last = page.at(-1);
     return {
-      nodes: page.map((name) => nodeMessage(name, cluster.records.get(name))),
+      nodes: page.map((name) => nodeMessage(name, cluster.records.get(name), cluster.mappings.ofNode(name).size)),
       nextPageToken: last === undefined || following.length <= size ? '' : Buffer.from(last).toString('base64url'),
       freshness: freshness(),
     };
   }
 }
 
-function nodeMessage(name: string, record: NodeRecord | undefined): berth.v1.Node.$Properties {
+function nodeMessage(name: string, record: NodeRecord | undefined, mappings: number): berth.v1.Node.$Properties {
   if (record === undefined) return { name };
-  const { agent, status: told, heard, stale, live } = record;
+  const { agent, status: told, heard, stale } = record;
   return {
     name,
     lastHeard: toTimestamp(heard.now),
     stale,
-    mappings: live.size,
+    mappings,
     addresses: told.addresses.map(({ type, address }) => ({ type: addressTypeNumber(type), address })),
     pools: told.pools.map(({ name: pool, ports, freeTCP, freeUDP, freeSCTP }) => ({
       name: pool,

@@ -31,7 +31,7 @@ export async function replicas(t: ExecutionContext, count: number, options: Aggr
       each.map(({ address }) => address),
       { node: name, registry },
     );
-    await eventually(() => each.every(({ cluster }) => cluster.records.get(name)?.live.size === mappings.length));
+    await eventually(() => each.every(({ cluster }) => cluster.mappings.ofNode(name).size === mappings.length));
     return made;
   };
   return { each, addresses: each.map(({ address }) => address).join(','), node };

@@ -94,16 +94,18 @@ function play(cluster: ClusterRegistry, agents: ModelAgent[][], steps: readonly 
   return time;
 }
 
-/** The registry holds exactly what the records say, and all of a node is stale or nothing of it. */
+/** What is held of each node that is recorded is all there is, and all of a node is stale or nothing of it. */
 function checkConsistent(cluster: ClusterRegistry): void {
+  const all = cluster.mappings.all({});
   let size = 0;
-  for (const [node, { live, stale }] of cluster.records) {
-    size += live.size;
+  for (const [node, { stale }] of cluster.records) {
     const held = cluster.mappings.all({ node });
-    if (held.length !== live.size) throw new Error(`${node}: ${held.length} held, ${live.size} recorded`);
+    size += held.length;
+    const among = all.filter((one) => one.node === node);
+    if (held.length !== among.length) throw new Error(`${node}: ${held.length} held, ${among.length} among all`);
     if (held.some((one) => (one.stale ?? false) !== stale)) throw new Error(`${node}: not all of it is stale=${stale}`);
   }
-  if (size !== cluster.mappings.size) throw new Error(`${cluster.mappings.size} held, ${size} recorded`);
+  if (size !== cluster.mappings.size) throw new Error(`${cluster.mappings.size} held, ${size} of recorded nodes`);
 }
 
 function newAgents(): ModelAgent[][] {

@@ -60,10 +60,11 @@ export class Judge {
   }
 
   #checkNode(replica: Replica, machine: Machine, key: string, now: number, wellMs: number): void {
-    const record = replica.life?.cluster.records.get(machine.node);
+    const cluster = replica.life?.cluster;
+    const record = cluster?.records.get(machine.node);
     this.#count(replica, machine, record?.stale === true, now);
     const served = new Map(
-      [...(record?.live.values() ?? [])].map(({ mapping }) => [mapping.pod.name, mapping.hostPort]),
+      cluster?.mappings.all({ node: machine.node }).map(({ mapping }) => [mapping.pod.name, mapping.hostPort]),
     );
     const where = `${replica.name} of ${machine.node} at ${now}`;
     if (wellMs >= SETTLED_MS && (record === undefined || record.stale || record.sequence === undefined)) {
