@@ -17,7 +17,7 @@ export function httpsMaker(options: HandshakeOptions): HttpsMaker {
   return {
     createServer: (settings, answer) => {
       const server = createServer({ ...settings, ...tlsOptions({ ...options, material }, 'http/1.1') }, answer);
-      boundHandshakes(server, options, () => undefined);
+      boundHandshakes({ server, encrypted: server }, options, () => undefined);
       servers.add(server);
       server.once('close', () => servers.delete(server));
       return server;

@@ -156,6 +156,17 @@ test('V14: a handshake that does not end is given up after its time', async (t) 
   t.deepEqual(refused, ['TLS handshake timeout']);
 });
 
+test('who goes without a word is told of, whether it ends or breaks the connection', async (t) => {
+  const { bare, refused, taken } = await scene(t);
+  (await bare()).end();
+  await until(() => refused.length === 1);
+  (await bare()).resetAndDestroy();
+  await until(() => refused.length === 2);
+  t.is(refused[0], 'the client said nothing');
+  t.regex(refused[1] ?? '', /said nothing|ECONNRESET/);
+  t.deepEqual(taken, []);
+});
+
 test('V14: of too many handshakes the oldest is given up, and who ends his comes in', async (t) => {
   const { bare, dial, taken } = await scene(t, { maxHandshakes: 10 });
   const silent: Socket[] = [];
