@@ -5,6 +5,7 @@
 import { status } from '@grpc/grpc-js';
 import { berth } from '../../proto/service.ts';
 import { parseAddress, parseCidr } from '../core/address.ts';
+import { Interned } from '../core/interned.ts';
 import type {
   NodeAddressType,
   ReportedAddress,
@@ -44,6 +45,9 @@ const POOL = /^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/;
 const UID = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 const DNS_NAME = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?$/;
 const VERSION = /^[\x21-\x7e]{0,64}$/;
+
+/** Of namespaces, ports and pools, which many mappings have in common. */
+const shared = new Interned(10_000);
 
 type Wire<T> = { readonly [K in keyof T]?: T[K] | null };
 
@@ -115,7 +119,7 @@ function readMapping(wire: berth.v1.Mapping.$Properties): ReportedMapping | unde
       pod: readPod(wire),
       name: readName(wire),
       protocol,
-      pool: text('pool', wire.pool, POOL, 'the name of a pool'),
+      pool: shared.of(text('pool', wire.pool, POOL, 'the name of a pool')),
       hostPort,
       size: endPort - hostPort + 1,
       ...(wire.hostIp ? { hostIP: address('host_ip', wire.hostIp) } : {}),
@@ -129,14 +133,14 @@ function readMapping(wire: berth.v1.Mapping.$Properties): ReportedMapping | unde
 
 function readPod(wire: Wire<Pick<berth.v1.Mapping, 'namespace' | 'pod' | 'podUid'>>): PodRef {
   return {
-    namespace: text('namespace', wire.namespace, NAMESPACE, 'the name of a namespace'),
+    namespace: shared.of(text('namespace', wire.namespace, NAMESPACE, 'the name of a namespace')),
     name: text('pod', wire.pod, POD, 'the name of a pod'),
     uid: text('pod_uid', wire.podUid, UID, 'the uid of a pod'),
   };
 }
 
 function readName({ name }: { readonly name?: string | null }): string {
-  return text('name', name, NAME, 'the name of a port');
+  return shared.of(text('name', name, NAME, 'the name of a port'));
 }
 
 function readProtocol(value: number | null | undefined): Protocol | undefined {
@@ -200,7 +204,7 @@ export function isIPType(type: NodeAddressType): boolean {
 function readPool(wire: berth.v1.PoolStatus.$Properties): ReportedPool {
   const ranges = each('ranges', wire.ranges, readRange, MAX_RANGES);
   return {
-    name: text('name', wire.name, POOL, 'the name of a pool'),
+    name: shared.of(text('name', wire.name, POOL, 'the name of a pool')),
     ports: number('ports', wire.ports, 0, MAX_PORT),
     freeTCP: number('free_tcp', wire.freeTcp, 0, MAX_PORT),
     freeUDP: number('free_udp', wire.freeUdp, 0, MAX_PORT),
@@ -270,5 +274,6 @@ function each<T, R>(
       throw error;
     }
   }
-  return results;
+  // An array that has grown has room for 17 at least; these are kept for as long as the mapping.
+  return results.slice();
 }
