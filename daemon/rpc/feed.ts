@@ -1,18 +1,31 @@
 /**
  * When watchers hear of changes, and what they are sent, made once for all of them: a lone change at once, further ones at most
- * once an interval. What a watcher that lags behind is sent differs from what others are, and is made for it alone.
+ * once an interval. They are told by turns. Also of those that lag most are as far as others: what they are sent is shared too, as when
+ * this process itself is late everybody lags, and to make it for each would make it later.
  */
-import type { MappingRegistry } from '../core/registry.ts';
+import type { Change, MappingRegistry } from '../core/registry.ts';
 import type { Clock } from '../reconcile/ports.ts';
+import { latestOf } from './steps.ts';
+import { Turns } from './turns.ts';
 
-/** Batches that are kept: one for each filter that is watched. */
+/** Batches that are kept: one for each filter that is watched, and each revision that watchers have come to. */
 const MAX_BATCHES = 256;
+/** A batch of more changes is kept for those only who do not lag: about 1 MB. */
+const MAX_CHANGES = 4_096;
+/** How many watchers are told in one turn: 100 µs each. */
+const WATCHERS = 16;
+/** How many pages of the present state are made in one turn: about 1 ms each. */
+const PAGES = 1;
 
 export class ChangeFeed implements Disposable {
   readonly registry: MappingRegistry;
   readonly clock: Pick<Clock, 'monotonic' | 'after'>;
+  /** Who wants a page of the present state has to wait for his turn. */
+  readonly pages: Turns;
   readonly #intervalMs: number;
+  readonly #watchers: Turns;
   readonly #waiting = new Set<() => void>();
+  readonly #latest = new Map<number, readonly Change[]>();
   readonly #batches = new Map<string, readonly Buffer[]>();
   readonly #unsubscribe: () => void;
   #revision: number;
@@ -24,6 +37,8 @@ export class ChangeFeed implements Disposable {
   constructor(registry: MappingRegistry, clock: Pick<Clock, 'monotonic' | 'after'>, intervalMs: number) {
     this.registry = registry;
     this.clock = clock;
+    this.pages = new Turns(clock, PAGES);
+    this.#watchers = new Turns(clock, WATCHERS);
     this.#intervalMs = intervalMs;
     this.#revision = registry.revision;
     this.#previous = this.#revision;
@@ -42,15 +57,30 @@ export class ChangeFeed implements Disposable {
   }
 
   /**
-   * What `make` makes, once for all who ask for the changes since the last revision by the same filter. Who lags behind is given what
-   * makes the answers one by one: there may be many, and each who lags would hold its own.
+   * What changed since the revision, up to the newest one that is to be heard of: the last change of each mapping. Undefined when
+   * that is not known (any more).
+   */
+  latest(from: number): readonly Change[] | undefined {
+    const known = this.#latest.get(from);
+    if (known !== undefined) return known;
+    const changes = this.registry.changesSince(from);
+    if (changes === undefined) return undefined;
+    const latest = latestOf(changes.slice(0, this.#revision - from));
+    if (this.#isShared(from) && this.#latest.size < MAX_BATCHES) this.#latest.set(from, latest);
+    return latest;
+  }
+
+  /**
+   * What `make` makes, once for all who ask for the changes since the same revision by the same filter. Who lags far behind is given
+   * what makes the answers one by one: there may be many, and each who lags would hold its own.
    */
   batch(filter: string, from: number, make: () => Iterable<Buffer>): Iterable<Buffer> {
-    if (from !== this.#previous) return make();
-    let batch = this.#batches.get(filter);
+    if (!this.#isShared(from)) return make();
+    const key = `${from} ${filter}`;
+    let batch = this.#batches.get(key);
     if (batch === undefined) {
       batch = [...make()];
-      if (this.#batches.size < MAX_BATCHES) this.#batches.set(filter, batch);
+      if (this.#batches.size < MAX_BATCHES) this.#batches.set(key, batch);
     }
     return batch;
   }
@@ -59,6 +89,12 @@ export class ChangeFeed implements Disposable {
     this.#unsubscribe();
     this.#cancel?.();
     this.#waiting.clear();
+    this.#watchers[Symbol.dispose]();
+    this.pages[Symbol.dispose]();
+  }
+
+  #isShared(from: number): boolean {
+    return from === this.#previous || this.#revision - from <= MAX_CHANGES;
   }
 
   /** In the midst of the call that changes the registry: more may follow in the same turn. */
@@ -73,9 +109,10 @@ export class ChangeFeed implements Disposable {
     this.#publishedAt = this.clock.monotonic();
     this.#previous = this.#revision;
     this.#revision = this.registry.revision;
+    this.#latest.clear();
     this.#batches.clear();
     const waiting = [...this.#waiting];
     this.#waiting.clear();
-    for (const onRevision of waiting) onRevision();
+    for (const onRevision of waiting) this.#watchers.add(onRevision);
   }
 }

@@ -7,7 +7,7 @@ import type { LiveMapping } from '../core/livemapping.ts';
 import type { ReportedAgent } from '../core/noderecord.ts';
 import type { Change, MappingRegistry } from '../core/registry.ts';
 import { approximateBytes, toMessage } from './convert.ts';
-import { stepsOf } from './steps.ts';
+import { latestOf, stepsOf } from './steps.ts';
 
 type Request = berth.v1.ReportRequest.$Properties;
 
@@ -101,7 +101,7 @@ export class Narration {
     const some = beginningOf(changes.slice(0, upTo - from));
     const sequence = from + some.length;
     this.#revision = sequence;
-    const steps = stepsOf(some, {});
+    const steps = stepsOf(latestOf(some), {});
     // What came and went meanwhile: nobody knows of it.
     if (steps.length === 0) return this.#delta(sequence, upTo);
     const previous = this.#told;

@@ -8,16 +8,25 @@ export interface Step {
   readonly live: LiveMapping;
 }
 
-/** The changes with only the last state of each mapping, as far as the filter lets it show; in the order of the last changes. */
-export function stepsOf(changes: readonly Change[], filter: MappingFilter): Step[] {
+/** The changes with only the last state of each mapping, in the order of the last changes. */
+export function latestOf(changes: readonly Change[]): Change[] {
   const latest = new Map<string, Change>();
   for (const change of changes) {
-    const before = latest.has(change.key) ? latest.get(change.key)?.before : change.before;
+    const earlier = latest.get(change.key);
+    if (earlier === undefined) {
+      latest.set(change.key, change);
+      continue;
+    }
     // Deleting first moves the key to the end.
     latest.delete(change.key);
-    latest.set(change.key, { ...change, before });
+    latest.set(change.key, { ...change, before: earlier.before });
   }
-  return [...latest.values()].flatMap((change) => stepOf(change, filter));
+  return [...latest.values()];
+}
+
+/** What `latestOf` gave, as far as the filter lets it show. */
+export function stepsOf(latest: readonly Change[], filter: MappingFilter): Step[] {
+  return latest.flatMap((change) => stepOf(change, filter));
 }
 
 function stepOf({ before, after }: Change, filter: MappingFilter): Step[] {

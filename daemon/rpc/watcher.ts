@@ -10,7 +10,7 @@ import type { Change } from '../core/registry.ts';
 import type { ChangeFeed } from './feed.ts';
 import { Refusal } from './refusal.ts';
 import { outdated } from './request.ts';
-import { type Step, stepsOf } from './steps.ts';
+import { latestOf, type Step, stepsOf } from './steps.ts';
 
 type WireChange = berth.v1.Change.$Properties;
 
@@ -99,7 +99,8 @@ export class Watcher {
    * follows the last one. Returns the revision that the client has come to.
    */
   async #state(): Promise<number> {
-    const { registry } = this.#feed;
+    const { registry, pages: turns } = this.#feed;
+    await turns.next();
     const began = registry.revision;
     const pages: StatePage[] = [];
     for (let after = ''; !this.#ended; ) {
@@ -120,33 +121,36 @@ export class Watcher {
       await this.#send([encode({ changes, revision: '', freshness })]);
       if (next === undefined) break;
       after = next;
+      await turns.next();
     }
     const { revision } = registry;
     const missed = this.#missed(began).filter(({ key }, index) => began + index + 1 > revisionOf(key, pages));
-    await this.#send(answersOf(stepsOf(missed, this.#filter), undefined, revision, true, this.#format()));
+    await this.#send(answersOf(stepsOf(latestOf(missed), this.#filter), undefined, revision, true, this.#format()));
     return revision;
   }
 
   async #resume(resumeAt: number): Promise<number> {
-    const { registry } = this.#feed;
+    const { registry, pages } = this.#feed;
+    await pages.next();
     const { revision } = registry;
     const missed = registry.changesSince(resumeAt);
     if (missed === undefined) throw outdated();
-    await this.#send(answersOf(stepsOf(missed, this.#filter), resumeAt, revision, true, this.#format()));
+    await this.#send(answersOf(stepsOf(latestOf(missed), this.#filter), resumeAt, revision, true, this.#format()));
     return revision;
   }
 
   /** Nothing when nothing of it matches. */
   #batch(before: number, after: number): Iterable<Buffer> {
-    const changes = this.#missed(before);
-    const steps = stepsOf(changes.slice(0, after - before), this.#filter);
+    const latest = this.#feed.latest(before);
+    if (latest === undefined) throw tooSlow();
+    const steps = stepsOf(latest, this.#filter);
     return steps.length === 0 ? [] : answersOf(steps, before, after, false, this.#format());
   }
 
   #missed(since: number): readonly Change[] {
     const changes = this.#feed.registry.changesSince(since);
-    if (changes !== undefined) return changes;
-    throw new Refusal(status.RESOURCE_EXHAUSTED, 'the client reads too slowly: changes were lost');
+    if (changes === undefined) throw tooSlow();
+    return changes;
   }
 
   async #send(answers: Iterable<Buffer>): Promise<void> {
@@ -170,6 +174,10 @@ export class Watcher {
     await promise;
     cancel();
   }
+}
+
+function tooSlow(): Refusal {
+  return new Refusal(status.RESOURCE_EXHAUSTED, 'the client reads too slowly: changes were lost');
 }
 
 /** Of which revision the page is that the key is in. */
