@@ -5,7 +5,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo, Server as Listener } from 'node:net';
 import {
-  type berth,
   HealthService,
   MappingService,
   NodeService,
@@ -21,8 +20,8 @@ import type { Clock, Random } from '../reconcile/ports.ts';
 import { Admission } from './admission.ts';
 import type { Authenticator } from './caller.ts';
 import type { ReportObserver } from './conversation.ts';
-import { toTimestamp } from './convert.ts';
 import { ChangeFeed } from './feed.ts';
+import { freshnessFor } from './freshness.ts';
 import { type GrpcListenerOptions, listenGrpc } from './grpclistener.ts';
 import { Guard } from './guard.ts';
 import { HealthAnswers } from './health.ts';
@@ -142,7 +141,7 @@ export async function serveCluster(options: ServeClusterOptions): Promise<Served
   const age = streamAge(clock, random);
   const feed = new ChangeFeed(cluster.mappings, clock, BATCH_MS);
   const health = new HealthAnswers(false, ['berth.v1.MappingService', 'berth.v1.NodeService']);
-  const freshness = (subject?: Subject) => freshnessOf(cluster, subject);
+  const freshness = freshnessFor(cluster, clock);
   const upkeep = new Upkeep(cluster, clock, options.readyMs, () => {
     health.set(true);
     options.onReady?.();
@@ -261,19 +260,6 @@ async function listen(listener: Listener, { host, port }: Door['address']): Prom
   } finally {
     listener.off('error', reject);
   }
-}
-
-/** The node heard longest ago of those that are meant and have told something. */
-function freshnessOf({ records, count }: ClusterRegistry, subject: Subject): berth.v1.Freshness.$Properties {
-  let oldest = Number.POSITIVE_INFINITY;
-  for (const name of subject ?? records.keys()) {
-    const record = records.get(name);
-    if (record?.sequence !== undefined) oldest = Math.min(oldest, record.heard.now);
-  }
-  return {
-    ...(Number.isFinite(oldest) ? { lastHeard: toTimestamp(oldest) } : {}),
-    complete: { nodesHeard: count.heard, nodesKnown: count.known },
-  };
 }
 
 /** Made once a status: asked for every mapping of every answer. */
