@@ -121,6 +121,11 @@ export class MappingRegistry {
     return newest.length === count ? newest : [...newest, ...this.#history.slice(0, count - newest.length)];
   }
 
+  /** It is known what changed since the revision, and will be for as many changes as are known of it now. */
+  isRecent(revision: number): boolean {
+    return this.#revision - revision <= this.#history.length / 2;
+  }
+
   /** Calls back after every change, before the call that made it returns. Returns what ends that. */
   subscribe(onChange: () => void): () => void {
     this.#listeners.add(onChange);

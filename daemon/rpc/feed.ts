@@ -14,14 +14,10 @@ const MAX_BATCHES = 256;
 const MAX_CHANGES = 4_096;
 /** How many watchers are told in one turn: 100 µs each. */
 const WATCHERS = 16;
-/** How many pages of the present state are made in one turn: about 1 ms each. */
-const PAGES = 1;
 
 export class ChangeFeed implements Disposable {
   readonly registry: MappingRegistry;
   readonly clock: Pick<Clock, 'monotonic' | 'after'>;
-  /** Who wants a page of the present state has to wait for his turn. */
-  readonly pages: Turns;
   readonly #intervalMs: number;
   readonly #watchers: Turns;
   readonly #waiting = new Set<() => void>();
@@ -37,7 +33,6 @@ export class ChangeFeed implements Disposable {
   constructor(registry: MappingRegistry, clock: Pick<Clock, 'monotonic' | 'after'>, intervalMs: number) {
     this.registry = registry;
     this.clock = clock;
-    this.pages = new Turns(clock, PAGES);
     this.#watchers = new Turns(clock, WATCHERS);
     this.#intervalMs = intervalMs;
     this.#revision = registry.revision;
@@ -90,7 +85,6 @@ export class ChangeFeed implements Disposable {
     this.#cancel?.();
     this.#waiting.clear();
     this.#watchers[Symbol.dispose]();
-    this.pages[Symbol.dispose]();
   }
 
   #isShared(from: number): boolean {

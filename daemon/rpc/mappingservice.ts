@@ -20,6 +20,7 @@ import {
   revisionOfToken,
   revisionToken,
 } from './request.ts';
+import { type StateFormat, StatePages } from './statepages.ts';
 import type { StreamAge } from './streamage.ts';
 import { type EncodedMappingService, Watcher, type WatchFormat } from './watcher.ts';
 
@@ -53,6 +54,7 @@ const MAX_PAGE_BYTES = 1024 * 1024;
 
 export class MappingAnswers {
   readonly #source: MappingSource;
+  readonly #pages: StatePages;
   readonly #watchers = new Set<Watcher>();
   readonly #places: Places;
 
@@ -62,6 +64,8 @@ export class MappingAnswers {
       ofAll: 'clients can watch at once',
       ofOne: 'watches of one client at once',
     });
+    const { registry, clock } = source.feed;
+    this.#pages = new StatePages({ registry, clock, format: this.#stateFormat() });
   }
 
   get watchers(): number {
@@ -71,6 +75,7 @@ export class MappingAnswers {
   /** Ends every watch. Clients watch again elsewhere or later. */
   stop(): void {
     for (const watcher of this.#watchers) watcher.end(new Refusal(status.UNAVAILABLE, 'the server is stopping'));
+    this.#pages[Symbol.dispose]();
   }
 
   readonly handlers: Handlers<typeof EncodedMappingService> & { readonly watch: WatchHandler } = {
@@ -126,7 +131,7 @@ export class MappingAnswers {
     const resumeAt = revisionOfToken(request.revision ?? '', instance);
     const leave = this.#places.take(key);
     const subject = filter.node === undefined ? undefined : new Set([filter.node]);
-    const watcher = new Watcher(call, feed, filter, () => this.#format(subject));
+    const watcher = new Watcher(call, { feed, pages: this.#pages, filter, format: () => this.#format(subject) });
     this.#watchers.add(watcher);
     const ageless = age?.(() => watcher.end(new Refusal(status.UNAVAILABLE, 'the stream is old: watch again')));
     call.once('cancelled', () => watcher.end());
@@ -156,11 +161,11 @@ export class MappingAnswers {
 
   #format(subject: Subject): WatchFormat {
     const { instance, freshness } = this.#source;
-    return {
-      message: (live) => this.#message(live),
-      bytes: (live) => this.#bytes(live),
-      token: (revision) => revisionToken(instance, revision),
-      freshness: freshness(subject),
-    };
+    const token = (revision: number) => revisionToken(instance, revision);
+    return { ...this.#stateFormat(), token, freshness: freshness(subject) };
+  }
+
+  #stateFormat(): StateFormat {
+    return { message: (live) => this.#message(live), bytes: (live) => this.#bytes(live) };
   }
 }

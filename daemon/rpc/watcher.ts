@@ -5,11 +5,12 @@
  */
 import { status } from '@grpc/grpc-js';
 import { type berth, MappingService } from '../../proto/service.ts';
-import type { LiveMapping, MappingFilter } from '../core/livemapping.ts';
+import type { MappingFilter } from '../core/livemapping.ts';
 import type { Change } from '../core/registry.ts';
 import type { ChangeFeed } from './feed.ts';
 import { Refusal } from './refusal.ts';
 import { outdated } from './request.ts';
+import type { StateFormat, StatePage, StatePages } from './statepages.ts';
 import { latestOf, type Step, stepsOf } from './steps.ts';
 
 type WireChange = berth.v1.Change.$Properties;
@@ -26,31 +27,30 @@ export interface WatchCall {
 }
 
 /** How the registry's terms become messages at this moment. */
-export interface WatchFormat {
-  message(live: LiveMapping): berth.v1.Mapping.$Properties;
-  /** About how many bytes the message has. */
-  bytes(live: LiveMapping): number;
+export interface WatchFormat extends StateFormat {
   token(revision: number): string;
   readonly freshness: berth.v1.Freshness.$Properties;
 }
 
+/** What is watched. */
+export interface Watched {
+  readonly feed: ChangeFeed;
+  readonly pages: StatePages;
+  readonly filter: MappingFilter;
+  readonly format: () => WatchFormat;
+}
+
 /** Of one message: what each watcher may make the connection hold. */
 const MAX_BYTES = 128 * 1024;
-const PAGE = 1_000;
 /** How long a client may take nothing of what it was sent. */
 const STALLED_MS = 30_000;
-
-/** A part of the present state: the keys up to this one, as they were at the revision. */
-interface StatePage {
-  readonly last: string | undefined;
-  readonly revision: number;
-}
 
 const encode = MappingService.watch.responseSerialize;
 
 export class Watcher {
   readonly #call: WatchCall;
   readonly #feed: ChangeFeed;
+  readonly #pages: StatePages;
   readonly #filter: MappingFilter;
   /** Watchers with equal filters are sent the same. */
   readonly #filterKey: string;
@@ -60,9 +60,10 @@ export class Watcher {
   #ended = false;
   #reason: Refusal | undefined;
 
-  constructor(call: WatchCall, feed: ChangeFeed, filter: MappingFilter, format: () => WatchFormat) {
+  constructor(call: WatchCall, { feed, pages, filter, format }: Watched) {
     this.#call = call;
     this.#feed = feed;
+    this.#pages = pages;
     this.#filter = filter;
     this.#filterKey = JSON.stringify(filter);
     this.#format = format;
@@ -95,33 +96,25 @@ export class Watcher {
   }
 
   /**
-   * Page by page: what is not sent yet is held by the registry alone, as it is then. What changed in a page after it was made
-   * follows the last one. Returns the revision that the client has come to.
+   * Page by page: what is not sent yet is held by the registry alone, as it is then, or with others. What changed in a page after it was
+   * made follows the last one. Returns the revision that the client has come to.
    */
   async #state(): Promise<number> {
-    const { registry, pages: turns } = this.#feed;
-    await turns.next();
-    const began = registry.revision;
-    const pages: StatePage[] = [];
-    for (let after = ''; !this.#ended; ) {
-      const format = this.#format();
-      const { revision } = registry;
-      let bytes = 0;
-      const { items, next } = registry.page(this.#filter, after, PAGE, (live) => {
-        bytes += format.bytes(live);
-        return bytes <= MAX_BYTES;
-      });
-      const changes = items.map((live): WireChange => ({ set: format.message(live) }));
-      const { freshness } = format;
-      if (next === undefined && revision === began) {
-        await this.#send([encode({ changes, synced: true, revision: format.token(revision), freshness })]);
+    const { registry } = this.#feed;
+    const pages: Pick<StatePage, 'last' | 'revision'>[] = [];
+    let began = registry.revision;
+    for (let after: string | undefined = ''; after !== undefined && !this.#ended; ) {
+      const { changes, last, revision } = await this.#pages.page(this.#filter, after);
+      const { token, freshness } = this.#format();
+      began = Math.min(began, revision);
+      if (last === undefined && registry.revision === began) {
+        const rest = { synced: true, revision: token(revision), freshness };
+        await this.#send([Buffer.concat([changes, encode(rest)])]);
         return revision;
       }
-      pages.push({ last: next, revision });
-      await this.#send([encode({ changes, revision: '', freshness })]);
-      if (next === undefined) break;
-      after = next;
-      await turns.next();
+      pages.push({ last, revision });
+      await this.#send([Buffer.concat([changes, encode({ freshness })])]);
+      after = last;
     }
     const { revision } = registry;
     const missed = this.#missed(began).filter(({ key }, index) => began + index + 1 > revisionOf(key, pages));
@@ -130,8 +123,7 @@ export class Watcher {
   }
 
   async #resume(resumeAt: number): Promise<number> {
-    const { registry, pages } = this.#feed;
-    await pages.next();
+    const { registry } = this.#feed;
     const { revision } = registry;
     const missed = registry.changesSince(resumeAt);
     if (missed === undefined) throw outdated();
@@ -181,7 +173,7 @@ function tooSlow(): Refusal {
 }
 
 /** Of which revision the page is that the key is in. */
-function revisionOf(key: string, pages: readonly StatePage[]): number {
+function revisionOf(key: string, pages: readonly Pick<StatePage, 'last' | 'revision'>[]): number {
   return pages.find(({ last }) => last === undefined || key <= last)?.revision ?? Number.POSITIVE_INFINITY;
 }
 
