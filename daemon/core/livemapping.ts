@@ -1,4 +1,5 @@
 /** Live mappings as data: their identity and order, when two are the same, and which ones a filter means. Pure. */
+import type { Keyed } from './sortedmap.ts';
 import type { Mapping, PodRef, Protocol } from './vocabulary.ts';
 
 /** A mapping that is live on a node. */
@@ -17,6 +18,26 @@ const SEPARATOR = '\0';
 /** Identity and place in the order: namespace, pod, port name, protocol, node, uid. */
 export function keyOf(node: string, pod: PodRef, name: string, protocol: Protocol): string {
   return [pod.namespace, pod.name, name, protocol, node, pod.uid].join(SEPARATOR);
+}
+
+/** How a mapping's own values are its key. */
+export const BY_KEY: Keyed<LiveMapping> = {
+  keyOf: ({ node, mapping }) => keyOf(node, mapping.pod, mapping.name, mapping.protocol),
+  comparing: (key) => {
+    const [namespace = '', pod = '', name = '', protocol = '', node = '', uid = ''] = key.split(SEPARATOR);
+    return (live) =>
+      order(live.mapping.pod.namespace, namespace) ||
+      order(live.mapping.pod.name, pod) ||
+      order(live.mapping.name, name) ||
+      order(live.mapping.protocol, protocol) ||
+      order(live.node, node) ||
+      order(live.mapping.pod.uid, uid);
+  },
+};
+
+function order(one: string, other: string): number {
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
 }
 
 /** Which mappings are meant: those that meet every condition that is given. */
@@ -48,6 +69,12 @@ export function matches(filter: MappingFilter, { node, mapping }: LiveMapping): 
 export function prefixOf({ namespace, pod }: MappingFilter): string {
   if (namespace === undefined) return '';
   return pod === undefined ? namespace + SEPARATOR : namespace + SEPARATOR + pod + SEPARATOR;
+}
+
+/** Its key begins with `prefixOf` the filter. */
+export function hasPrefixOf({ namespace, pod }: MappingFilter, { mapping }: LiveMapping): boolean {
+  if (namespace === undefined) return true;
+  return namespace === mapping.pod.namespace && (pod === undefined || pod === mapping.pod.name);
 }
 
 /** For mappings of one key. */

@@ -3,6 +3,8 @@
  * reader can ask what changed since. Pure: it never reads a clock; a change is in place when the call returns.
  */
 import {
+  BY_KEY,
+  hasPrefixOf,
   keyOf,
   type LiveMapping,
   type MappingFilter,
@@ -14,9 +16,8 @@ import {
 import { SortedMap } from './sortedmap.ts';
 import type { Mapping, PodRef, Protocol } from './vocabulary.ts';
 
-/** One change. Came: no `before`; went: no `after`. */
+/** One change of the mapping of one key. Came: no `before`; went: no `after`. */
 export interface Change {
-  readonly key: string;
   readonly before: LiveMapping | undefined;
   readonly after: LiveMapping | undefined;
 }
@@ -27,10 +28,10 @@ export interface Page {
   readonly next: string | undefined;
 }
 
-const NONE: SortedMap<LiveMapping> = new SortedMap();
+const NONE: SortedMap<LiveMapping> = new SortedMap(BY_KEY);
 
 export class MappingRegistry {
-  readonly #mappings = new SortedMap<LiveMapping>();
+  readonly #mappings = new SortedMap(BY_KEY);
   /** The same by node, as one node of thousands is often asked for. */
   readonly #nodes = new Map<string, SortedMap<LiveMapping>>();
   /** A ring: the change that led to revision r stands at (r − 1) mod limit. */
@@ -72,7 +73,7 @@ export class MappingRegistry {
     const after = same ? withStale(before, live.stale) : live;
     this.#mappings.set(key, after);
     this.#setOfNode(key, after);
-    this.#changed({ key, before, after });
+    this.#changed({ before, after });
   }
 
   /** As `delete`, for one whose key is known. */
@@ -83,7 +84,7 @@ export class MappingRegistry {
     const ofNode = this.#nodes.get(before.node);
     ofNode?.delete(key);
     if (ofNode?.size === 0) this.#nodes.delete(before.node);
-    this.#changed({ key, before, after: undefined });
+    this.#changed({ before, after: undefined });
   }
 
   /** Those of one node, until the next change. */
@@ -93,7 +94,7 @@ export class MappingRegistry {
 
   /** Everything that matches, in the order of the keys. */
   all(filter: MappingFilter): LiveMapping[] {
-    return [...this.#walk(filter, '')].map(([, live]) => live);
+    return [...this.#walk(filter, '')];
   }
 
   /**
@@ -102,11 +103,11 @@ export class MappingRegistry {
    */
   page(filter: MappingFilter, after: string, limit: number, fits: (live: LiveMapping) => boolean = () => true): Page {
     const items: LiveMapping[] = [];
-    let last = after;
-    for (const [key, live] of this.#walk(filter, after)) {
-      if (items.length === limit || (items.length > 0 && !fits(live))) return { items, next: last };
+    for (const live of this.#walk(filter, after)) {
+      if (items.length === limit || (items.length > 0 && !fits(live))) {
+        return { items, next: BY_KEY.keyOf(items.at(-1) as LiveMapping) };
+      }
       items.push(live);
-      last = key;
     }
     return { items, next: undefined };
   }
@@ -141,21 +142,26 @@ export class MappingRegistry {
   #setOfNode(key: string, live: LiveMapping): void {
     let ofNode = this.#nodes.get(live.node);
     if (ofNode === undefined) {
-      ofNode = new SortedMap();
+      ofNode = new SortedMap(BY_KEY);
       this.#nodes.set(live.node, ofNode);
     }
     ofNode.set(key, live);
   }
 
-  *#walk(filter: MappingFilter, after: string): Generator<readonly [key: string, live: LiveMapping]> {
+  *#walk(filter: MappingFilter, after: string): Generator<LiveMapping> {
     const prefix = prefixOf(filter);
+    const isAfter = BY_KEY.comparing(after);
     const among = filter.node === undefined ? this.#mappings : this.ofNode(filter.node);
-    for (const entry of among.from(after > prefix ? after : prefix)) {
-      const [key, live] = entry;
-      if (!key.startsWith(prefix)) return;
-      if (key !== after && matches(filter, live)) yield entry;
+    for (const live of among.from(after > prefix ? after : prefix)) {
+      if (!hasPrefixOf(filter, live)) return;
+      if (matches(filter, live) && isAfter(live) !== 0) yield live;
     }
   }
+}
+
+/** Of the mapping that changed. */
+export function keyOfChange({ before, after }: Change): string {
+  return BY_KEY.keyOf((after ?? before) as LiveMapping);
 }
 
 /**

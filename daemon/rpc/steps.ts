@@ -1,6 +1,6 @@
 /** What whoever follows a registry must be told of its changes. Pure. */
 import { type LiveMapping, type MappingFilter, matches } from '../core/livemapping.ts';
-import type { Change } from '../core/registry.ts';
+import { type Change, keyOfChange } from '../core/registry.ts';
 
 /** What a client must be told of one mapping, given that it knows `before` or nothing. */
 export interface Step {
@@ -12,14 +12,11 @@ export interface Step {
 export function latestOf(changes: readonly Change[]): Change[] {
   const latest = new Map<string, Change>();
   for (const change of changes) {
-    const earlier = latest.get(change.key);
-    if (earlier === undefined) {
-      latest.set(change.key, change);
-      continue;
-    }
+    const key = keyOfChange(change);
+    const earlier = latest.get(key);
     // Deleting first moves the key to the end.
-    latest.delete(change.key);
-    latest.set(change.key, { ...change, before: earlier.before });
+    latest.delete(key);
+    latest.set(key, earlier === undefined ? change : { before: earlier.before, after: change.after });
   }
   return [...latest.values()];
 }

@@ -6,7 +6,7 @@
 import { status } from '@grpc/grpc-js';
 import { type berth, MappingService } from '../../proto/service.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
-import type { Change } from '../core/registry.ts';
+import { type Change, keyOfChange } from '../core/registry.ts';
 import type { ChangeFeed } from './feed.ts';
 import { Refusal } from './refusal.ts';
 import { outdated } from './request.ts';
@@ -117,7 +117,9 @@ export class Watcher {
       after = last;
     }
     const { revision } = registry;
-    const missed = this.#missed(began).filter(({ key }, index) => began + index + 1 > revisionOf(key, pages));
+    const missed = this.#missed(began).filter(
+      (change, index) => began + index + 1 > revisionOf(keyOfChange(change), pages),
+    );
     await this.#send(answersOf(stepsOf(latestOf(missed), this.#filter), undefined, revision, true, this.#format()));
     return revision;
   }

@@ -1,7 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { keyOf, type LiveMapping } from '../../daemon/core/livemapping.ts';
-import { MappingRegistry, registryOfNode } from '../../daemon/core/registry.ts';
+import { keyOfChange, MappingRegistry, registryOfNode } from '../../daemon/core/registry.ts';
 import type { Mapping } from '../../daemon/core/vocabulary.ts';
 import type { Registry } from '../../daemon/reconcile/ports.ts';
 
@@ -218,7 +218,9 @@ test('replaying the changes since any known revision onto the state of then give
         }
         const changes = registry.changesSince(revision);
         if (changes === undefined) return registry.revision - revision > limit;
-        for (const { key, after } of changes) {
+        for (const change of changes) {
+          const { after } = change;
+          const key = keyOfChange(change);
           if (after === undefined) state.delete(key);
           else state.set(key, after);
         }

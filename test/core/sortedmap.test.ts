@@ -1,13 +1,27 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { SortedMap } from '../../daemon/core/sortedmap.ts';
+import { type Keyed, SortedMap } from '../../daemon/core/sortedmap.ts';
 
 /** More than one block has. */
 const MANY = 1_000;
 
-function filled(keys: readonly string[]): SortedMap<string> {
-  const map = new SortedMap<string>();
-  for (const key of keys) map.set(key, `value of ${key}`);
+interface Entry {
+  readonly key: string;
+  readonly value: string;
+}
+
+const byKey: Keyed<Entry> = {
+  keyOf: ({ key }) => key,
+  comparing: (key) => (entry) => (entry.key === key ? 0 : entry.key < key ? -1 : 1),
+};
+
+function entry(key: string, value = `value of ${key}`): Entry {
+  return { key, value };
+}
+
+function filled(keys: readonly string[]): SortedMap<Entry> {
+  const map = new SortedMap(byKey);
+  for (const key of keys) map.set(key, entry(key));
   return map;
 }
 
@@ -16,7 +30,7 @@ function numbered(count: number): string[] {
 }
 
 test('an empty one holds nothing', (t) => {
-  const map = new SortedMap<string>();
+  const map = new SortedMap(byKey);
   map.delete('a');
   t.is(map.size, 0);
   t.is(map.get('a'), undefined);
@@ -27,9 +41,9 @@ test('an empty one holds nothing', (t) => {
 
 test('a key has one value, the last one', (t) => {
   const map = filled(['a']);
-  map.set('a', 'other');
+  map.set('a', entry('a', 'other'));
   t.is(map.size, 1);
-  t.is(map.get('a'), 'other');
+  t.is(map.get('a')?.value, 'other');
 });
 
 const orders: readonly (readonly [string, (keys: string[]) => string[]])[] = [
@@ -48,7 +62,7 @@ for (const [title, arrange] of orders) {
     t.deepEqual(map.keys(), keys);
     t.deepEqual(
       [...map.from('')],
-      keys.map((key) => [key, `value of ${key}`]),
+      keys.map((key) => entry(key)),
     );
   });
 }
@@ -57,8 +71,8 @@ test('one can begin anywhere: at a key, between two, before all and after all', 
   const keys = numbered(MANY);
   const map = filled(keys);
   for (const [index, key] of keys.entries()) {
-    t.is(map.from(key).next().value?.[0], key);
-    t.is(map.from(`${key}~`).next().value?.[0], keys[index + 1]);
+    t.is(map.from(key).next().value?.key, key);
+    t.is(map.from(`${key}~`).next().value?.key, keys[index + 1]);
   }
 });
 
@@ -68,8 +82,8 @@ test('when everything has gone it is as an empty one', (t) => {
   for (const key of keys) map.delete(key);
   t.is(map.size, 0);
   t.deepEqual([...map.from('')], []);
-  map.set('b', '1');
-  map.set('a', '2');
+  map.set('b', entry('b'));
+  map.set('a', entry('a'));
   t.deepEqual(map.keys(), ['a', 'b']);
 });
 
@@ -78,21 +92,21 @@ test('whatever is set and deleted, it holds what a plain map holds, in the order
   const steps = fc.array(step, { maxLength: 3_000, size: 'max' });
   fc.assert(
     fc.property(steps, (all) => {
-      const map = new SortedMap<number>();
-      const plain = new Map<string, number>();
+      const map = new SortedMap(byKey);
+      const plain = new Map<string, Entry>();
       for (const [index, { key, gone }] of all.entries()) {
         const name = String(key);
         if (gone) map.delete(name);
-        else map.set(name, index);
+        else map.set(name, entry(name, String(index)));
         if (gone) plain.delete(name);
-        else plain.set(name, index);
+        else plain.set(name, entry(name, String(index)));
       }
       t.is(map.size, plain.size);
       t.deepEqual(
         [...map.from('')],
-        [...plain].sort(([one], [other]) => (one < other ? -1 : 1)),
+        [...plain.values()].sort((one, other) => (one.key < other.key ? -1 : 1)),
       );
-      for (const [name, value] of plain) t.is(map.get(name), value);
+      for (const [name, value] of plain) t.deepEqual(map.get(name), value);
     }),
     { numRuns: 30 },
   );
