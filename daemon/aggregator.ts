@@ -22,6 +22,11 @@ import type { Secured } from './securedoor.ts';
 import { VERSION } from './version.ts';
 
 const GRACE_MS = 3_000;
+/**
+ * Of the slabs that Node cuts small buffers from, 64 KB by default: each lives as long as the last one that was cut from it, and with
+ * many watchers hundreds do. Larger buffers have their own memory.
+ */
+const SLAB_BYTES = 8 * 1024;
 /** Whoever is on the network can hold one for a while, and the kubelet must find a place too. */
 const METRICS_CONNECTIONS = 1_024;
 
@@ -29,6 +34,7 @@ const METRICS_CONNECTIONS = 1_024;
 export async function runAggregator(options: AggregatorOptions, signal: AbortSignal): Promise<void> {
   const log = createLog({ level: options.logLevel, format: options.logFormat, node: hostname() });
   logGrpc(log);
+  Buffer.poolSize = SLAB_BYTES;
   const cluster = new ClusterRegistry({ graceMs: options.staleAfterMs, dropMs: options.dropAfterMs });
   let served: ServedCluster | undefined;
   const metrics = new AggregatorMetrics(VERSION, () => snapshot(cluster, served));
