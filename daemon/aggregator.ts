@@ -8,6 +8,7 @@ import { ClusterRegistry } from './core/cluster.ts';
 import { printable } from './core/text.ts';
 import { logGrpc } from './grpclog.ts';
 import type { MetricsDoor } from './metricsdoor.ts';
+import { giveBackMemorySoon } from './native/memory.ts';
 import { AggregatorMetrics, type ClusterSnapshot } from './ops/aggregatormetrics.ts';
 import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
 import { systemClock } from './ops/clock.ts';
@@ -89,7 +90,11 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
       limits: { connections: { ...SERVER_LIMITS.connections, ofOne: options.connectionsPerAddress } },
       onRefused: refusing(log),
       readyMs: options.readyAfterMs,
-      onReady: () => log.info({ event: 'ready', ...cluster.count }),
+      onReady: () => {
+        log.info({ event: 'ready', ...cluster.count });
+        // What thousands of agents that came together took for a moment.
+        giveBackMemorySoon();
+      },
       signal: ends,
       graceMs: GRACE_MS,
     });
