@@ -26,7 +26,7 @@ import { type GrpcListenerOptions, listenGrpc } from './grpclistener.ts';
 import { Guard } from './guard.ts';
 import { HealthAnswers } from './health.ts';
 import { Inbox, type InboxLimits } from './inbox.ts';
-import { MappingAnswers, type Subject } from './mappingservice.ts';
+import { MappingAnswers } from './mappingservice.ts';
 import { NodeAnswers } from './nodeservice.ts';
 import { OUTBOX_LIMITS, Outbox, type OutboxLimits } from './outbox.ts';
 import { ReflectionAnswers, servicesOf } from './reflection.ts';
