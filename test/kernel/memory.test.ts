@@ -1,8 +1,11 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import test from 'ava';
 import { codeOf, dropProgramCode } from '../../daemon/native/memory.ts';
 
 const PROGRAM = process.execPath;
+const MEMORY = new URL('../../daemon/native/memory.ts', import.meta.url).href;
 
 /** How much of the program's code is mapped, in KiB. */
 function residentCode(): number {
@@ -39,4 +42,26 @@ test('nothing is dropped of other files, of data, or of what cannot be read', (t
   t.deepEqual(codeOf(readFileSync('/proc/self/smaps', 'latin1'), '/usr/bin/other'), []);
   t.deepEqual(codeOf('', PROGRAM), []);
   t.deepEqual(codeOf(`1000-2000 r-xp 00000000 08:01 1 ${PROGRAM}\nRss: 4 kB\n`, PROGRAM), []);
+});
+
+/** How much malloc's own heap grows when a process makes 16 MB of buffers, as it is told to begin. In KiB. */
+async function heapGrowth(begin: string): Promise<number> {
+  const program = `
+    import { readFileSync } from 'node:fs';
+    import { keepLittleFree } from ${JSON.stringify(MEMORY)};
+    ${begin}
+    const size = () => Number(/\\[heap\\]\\n(?:.*\\n)*?Rss: +(\\d+) kB/.exec(readFileSync('/proc/self/smaps', 'latin1'))?.[1]);
+    const before = size();
+    const buffers = Array.from({ length: 500 }, () => Buffer.allocUnsafeSlow(32 * 1024).fill(1));
+    console.log(size() - before, buffers.length);
+  `;
+  const args = ['--input-type=module', '--eval', program];
+  const { stdout } = await promisify(execFile)(PROGRAM, args, { env: { ...process.env, MALLOC_ARENA_MAX: '1' } });
+  return Number.parseInt(stdout, 10);
+}
+
+test('what is large has a place of its own once little is to be kept free, and none between small things', async (t) => {
+  const [usual, sparing] = [await heapGrowth(''), await heapGrowth('keepLittleFree();')];
+  t.true(usual > 8_000, `${usual} KiB`);
+  t.true(sparing < 2_000, `${sparing} KiB`);
 });
