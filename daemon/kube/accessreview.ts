@@ -17,7 +17,7 @@ export type Access =
 
 const YES_MS = 10_000;
 const NO_MS = 5_000;
-const LIMITS = { good: 10_000, bad: 10_000, asking: 256 } as const;
+const LIMITS = { good: 10_000, bad: 10_000, asking: 256, waiting: 2_048 } as const;
 
 const ANSWER = v.object({
   status: v.object({ allowed: v.optional(v.boolean(), false), denied: v.optional(v.boolean(), false) }),
@@ -30,7 +30,7 @@ export class AccessReviewer {
   constructor(client: Pick<ApiClient, 'send'>, clock: Clock) {
     this.#client = client;
     this.#answers = new Remembered(clock, LIMITS, () => {
-      return new BerthError('API_UNREACHABLE', `more than ${LIMITS.asking} rights are being looked up: try again`);
+      return new BerthError('API_UNREACHABLE', `more than ${LIMITS.waiting} rights wait to be looked up: try again`);
     });
   }
 

@@ -1,6 +1,8 @@
 /**
  * Answers of the API server that count for a while, so that who calls often does not make it work often. Bounded: what was
- * remembered first is forgotten first, refusals apart from the rest, so that a flood of bad tokens drives out nothing good.
+ * remembered first is forgotten first, refusals apart from the rest, so that a flood of bad tokens drives out nothing good. Questions
+ * beyond so many at once wait, up to a number: thousands of agents come together when a replica was restarted, and each that is sent away
+ * costs another handshake.
  */
 import type { Clock } from '../reconcile/ports.ts';
 
@@ -16,20 +18,26 @@ interface Entry<T> {
   readonly until: number;
 }
 
+export interface RememberedLimits {
+  readonly good: number;
+  readonly bad: number;
+  /** Questions that are under way, and those that wait for one of them to be answered. */
+  readonly asking: number;
+  readonly waiting: number;
+}
+
 export class Remembered<T> {
   readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #good = new Map<string, Entry<T>>();
   readonly #bad = new Map<string, Entry<T>>();
   readonly #asking = new Map<string, Promise<T>>();
-  readonly #max: { readonly good: number; readonly bad: number; readonly asking: number };
+  readonly #waiting: (() => void)[] = [];
+  #underWay = 0;
+  readonly #max: RememberedLimits;
   readonly #onFull: () => Error;
 
-  /** `onFull` makes what `get` rejects with when too many questions are under way. */
-  constructor(
-    clock: Pick<Clock, 'monotonic'>,
-    max: { readonly good: number; readonly bad: number; readonly asking: number },
-    onFull: () => Error,
-  ) {
+  /** `onFull` makes what `get` rejects with when too many questions wait. */
+  constructor(clock: Pick<Clock, 'monotonic'>, max: RememberedLimits, onFull: () => Error) {
     this.#clock = clock;
     this.#max = max;
     this.#onFull = onFull;
@@ -45,7 +53,7 @@ export class Remembered<T> {
     }
     const asking = this.#asking.get(key);
     if (asking !== undefined) return asking;
-    if (this.#asking.size >= this.#max.asking) return Promise.reject(this.#onFull());
+    if (this.#waiting.length >= this.#max.waiting) return Promise.reject(this.#onFull());
     const answer = this.#find(key, ask).finally(() => this.#asking.delete(key));
     this.#asking.set(key, answer);
     return answer;
@@ -56,6 +64,19 @@ export class Remembered<T> {
   }
 
   async #find(key: string, ask: () => Promise<Verdict<T>>): Promise<T> {
+    if (this.#underWay >= this.#max.asking) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#underWay += 1;
+    try {
+      return await this.#ask(key, ask);
+    } finally {
+      // Whoever waits has the place from now on.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#underWay -= 1;
+      else next();
+    }
+  }
+
+  async #ask(key: string, ask: () => Promise<Verdict<T>>): Promise<T> {
     const began = this.#clock.monotonic();
     const { good, value, forMs } = await ask();
     const entries = good ? this.#good : this.#bad;

@@ -33,7 +33,7 @@ const BAD_MS = 5_000;
 const MAX_TOKEN = 16 * 1024;
 /** base64url, dots, and what RFC 6750 section 2.1 allows besides. */
 const TOKEN = /^[\w.~+/=-]+$/;
-const LIMITS = { good: 20_000, bad: 1_000, asking: 256 } as const;
+const LIMITS = { good: 20_000, bad: 1_000, asking: 256, waiting: 2_048 } as const;
 
 const strings = v.array(v.string());
 const ANSWER = v.object({
@@ -59,7 +59,7 @@ export class TokenReviewer {
   constructor(options: TokenReviewOptions) {
     this.#options = options;
     this.#answers = new Remembered(options.clock, LIMITS, () => {
-      return new BerthError('API_UNREACHABLE', `more than ${LIMITS.asking} tokens are being reviewed: try again`);
+      return new BerthError('API_UNREACHABLE', `more than ${LIMITS.waiting} tokens wait to be reviewed: try again`);
     });
   }
 
