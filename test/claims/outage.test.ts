@@ -1,6 +1,6 @@
 /** What the controller makes of an API server that is away, does not know its kinds, or holds objects that make no sense. */
 import test from 'ava';
-import { RESOURCES, Rig } from './rig.ts';
+import { claimPath, RESOURCES, Rig } from './rig.ts';
 
 const GAMES = { pools: [{ start: 7000, end: 7009 }] };
 const OF_GAMES = { hostPortClassName: 'games' };
@@ -77,4 +77,49 @@ test('a server that asks to be left alone is', async (t) => {
   t.true(writes <= 8 * 13, `${writes} writes in a minute`);
   busy = false;
   await rig.until(() => rig.phase('shop', 'web-9') === 'Bound', 60_000);
+});
+
+test('a bound claim that this version does not understand keeps its number', async (t) => {
+  await using rig = new Rig();
+  rig.createNamespace('shop');
+  rig.createClass('games', { pools: [{ start: 7000, end: 7000 }] });
+  const replica = rig.start('a');
+  rig.createClaim('shop', 'web', OF_GAMES);
+  await rig.until(() => rig.phase('shop', 'web') === 'Bound');
+  rig.patch(`${claimPath('shop', 'web')}/status`, { status: { handover: 'OfALaterVersion' } });
+  replica.kill();
+  const next = rig.start('b');
+  rig.createClaim('shop', 'other', OF_GAMES);
+  await rig.until(() => next.failures.some((one) => one.includes('claim shop/web cannot be understood')));
+  await rig.run(120_000);
+  t.is(rig.hostPort('hp-7000')?.spec.claimRef.uid, rig.claim('shop', 'web').metadata.uid);
+  t.is(rig.reason('shop', 'other'), 'PoolExhausted');
+});
+
+test('a server that does not know the kind (yet) is no proof that a claim is gone', async (t) => {
+  await using rig = new Rig();
+  rig.createNamespace('shop');
+  rig.createClass('games', { pools: [{ start: 7000, end: 7000 }] });
+  const replica = rig.start('a');
+  rig.createClaim('shop', 'web', OF_GAMES);
+  await rig.until(() => rig.phase('shop', 'web') === 'Bound');
+  replica.kill();
+  // One server's cache is from before the claim; another one has started just now, and answers for no definition.
+  let starting = true;
+  const next = rig.start('b', {
+    journey: ({ method, path, query }) => {
+      const there = { there: 1, back: 1 };
+      if (!starting || method !== 'GET') return there;
+      if (path.includes('/hostportclaims/')) return { ...there, fault: { kind: 'status', code: 404, reason: '' } };
+      if (!path.endsWith('/hostportclaims')) return there;
+      if (query.watch === 'true') return { ...there, fault: { kind: 'silence' } };
+      return { ...there, fault: { kind: 'text', text: '{"items":[],"metadata":{"resourceVersion":"101"}}' } };
+    },
+  });
+  await rig.until(() => next.leading);
+  await rig.run(60_000);
+  t.is(rig.hostPort('hp-7000')?.spec.claimRef.uid, rig.claim('shop', 'web').metadata.uid);
+  starting = false;
+  await rig.run(300_000);
+  t.is(rig.phase('shop', 'web'), 'Bound');
 });

@@ -87,6 +87,11 @@ export function isNotFound(error: unknown): boolean {
   return statusOf(error) === 404;
 }
 
+/** The server knows the kind, and there is no such object: of a kind that it does not know it says 404 in plain text. */
+export function isObjectMissing(error: unknown): boolean {
+  return isNotFound(error) && error instanceof ApiError && error.refusal?.reason === 'NotFound';
+}
+
 export function isForbidden(error: unknown): boolean {
   return statusOf(error) === 403;
 }

@@ -16,7 +16,7 @@ import {
 } from '../../core/claims/objects.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock, Random } from '../../reconcile/ports.ts';
-import { isConflict, isNotFound, retryAfterOf } from '../api/apierror.ts';
+import { isConflict, isNotFound, isObjectMissing, retryAfterOf } from '../api/apierror.ts';
 import type { Api, ApiRequest } from '../api/client.ts';
 import { pause } from '../api/pause.ts';
 import { fieldsOf } from '../apipod.ts';
@@ -66,15 +66,21 @@ export class ClaimObjects implements ClaimApi {
   }
 
   async claim(name: ClaimName): Promise<Claim | undefined> {
-    return this.#get('claim', pathOf('claim', name));
+    const object = await this.#get(pathOf('claim', name));
+    return object === undefined ? undefined : decode('claim', object);
   }
 
   async hostPort(name: string): Promise<HostPort | undefined> {
-    return this.#get('hostport', pathOf('hostport', { name }));
+    const object = await this.#get(pathOf('hostport', { name }));
+    return object === undefined ? undefined : decoded('hostport', object);
   }
 
+  /** Rejects when one that has a number cannot be understood. */
   async claims(): Promise<readonly Claim[]> {
-    return (await this.#list('claim')).flatMap((object) => decoded('claim', object) ?? []);
+    const objects = await this.#list('claim');
+    return objects.flatMap((object) =>
+      hasNumber(object) ? decode('claim', object) : (decoded('claim', object) ?? []),
+    );
   }
 
   async hostPorts(): Promise<readonly HostPort[]> {
@@ -169,12 +175,13 @@ export class ClaimObjects implements ClaimApi {
     return (await this.#lister(COLLECTIONS[kind], kind).fetch('now', this.#options.signal)).items;
   }
 
-  async #get<K extends SeenKind>(kind: K, path: string): Promise<Seen[K] | undefined> {
+  /** Undefined when it is certainly gone. A server that does not know the kind (yet) says nothing of its objects. */
+  async #get(path: string): Promise<unknown> {
     const { client, signal } = this.#options;
     try {
-      return decoded(kind, await client.send({ method: 'GET', path, signal }));
+      return await client.send({ method: 'GET', path, signal });
     } catch (error) {
-      if (isNotFound(error)) return undefined;
+      if (isObjectMissing(error)) return undefined;
       throw error;
     }
   }
@@ -230,6 +237,10 @@ function decoded<K extends SeenKind>(
     if (error instanceof BerthError) failed(error);
     return kind === 'hostport' ? (decodeUnclear(object) as Seen[K] | undefined) : undefined;
   }
+}
+
+function hasNumber(claim: unknown): boolean {
+  return !['', null, undefined].includes(fieldsOf(fieldsOf(claim).status).hostPortName as string | undefined);
 }
 
 function collectionOf(kind: SeenKind, namespace: string | undefined): string {
