@@ -6,6 +6,7 @@
 import { BerthError, messageOf } from '../core/errors.ts';
 import { type Pod, type PodEvent, type PodRef, type PodResult, podLabel } from '../core/vocabulary.ts';
 import type { Clock, Publisher, Random } from '../reconcile/ports.ts';
+import { TokenBucket } from '../reconcile/tokenbucket.ts';
 import { isConflict, isForbidden, isInvalid, isNotFound, retryAfterOf } from './api/apierror.ts';
 import { backoff } from './api/backoff.ts';
 import type { Api } from './api/client.ts';
@@ -14,7 +15,6 @@ import { EventWriter } from './eventwriter.ts';
 import { Forbidden } from './forbidden.ts';
 import { type Patch, pathOf } from './podpatch.ts';
 import { PodSlot } from './podslot.ts';
-import { TokenBucket } from './tokenbucket.ts';
 
 /** Writes that are on their way at the same time. */
 const MAX_RUNNING = 8;

@@ -5,9 +5,13 @@
 import { type ClaimKnowledge, type ClaimStatus, claimKey } from '../core/claim.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Clock, Random, World } from './ports.ts';
+import { TokenBucket } from './tokenbucket.ts';
 
 /** How many questions are open at a time; those that failed do not keep their place. */
 const ASKED_AT_ONCE = 8;
+/** Questions to the API server, however many claims pods name: a rate, and a reserve for bursts (I10). */
+const ASKS_PER_SECOND = 20;
+const ASK_BURST = 250;
 /** How soon a claim that has no number, or of which there was no answer, is asked for again, in ms: doubling, jittered. */
 const WAIT_MS = { first: 1_000, cap: 30_000 } as const;
 /** The number of a bound claim does not change; that it is gone, or that its class says otherwise now, is no hurry. */
@@ -45,6 +49,10 @@ export class Claims {
   readonly #onAnswered: () => void;
   readonly #onChange: () => void;
   readonly #entries = new Map<string, Entry>();
+  readonly #bucket: TokenBucket;
+  /** When each namespace had its last turn, counted: those of one that names many claims hold up no other (I8). */
+  #turns = new Map<string, number>();
+  #turn = 0;
   #open = 0;
   #failing = false;
   #stopped = false;
@@ -59,6 +67,7 @@ export class Claims {
     this.#clock = clock;
     this.#random = random;
     this.#onChange = onChange;
+    this.#bucket = new TokenBucket(clock, ASKS_PER_SECOND, ASK_BURST);
     this.#onFailure = (error) => {
       this.#failing = true;
       recorder.record({ kind: 'failure', operation: 'claims', error });
@@ -88,6 +97,7 @@ export class Claims {
     }
     if (wanted.size === 0 && this.#entries.size === 0) return;
     for (const key of this.#entries.keys()) if (!wanted.has(key)) this.#entries.delete(key);
+    if (this.#entries.size === 0) this.#turns = new Map();
     for (const [key, { namespace, claim, uids }] of wanted) {
       const entry = this.#entries.get(key);
       if (entry === undefined) {
@@ -120,14 +130,32 @@ export class Claims {
     if (this.#stopped) return;
     const now = this.#clock.monotonic();
     let next = Number.POSITIVE_INFINITY;
+    const due = new Set<Entry>();
     for (const entry of this.#entries.values()) {
       if (entry.asking) continue;
       if (entry.dueAt > now) next = Math.min(next, entry.dueAt);
-      else if (this.#open < ASKED_AT_ONCE) void this.#askFor(entry, now);
+      else due.add(entry);
     }
+    while (due.size > 0 && this.#open < ASKED_AT_ONCE && this.#bucket.take()) {
+      const entry = this.#nextOf(due);
+      due.delete(entry);
+      void this.#askFor(entry, now);
+    }
+    // Where all hands are full the next answer goes on.
+    if (due.size > 0 && this.#open < ASKED_AT_ONCE) next = Math.min(next, now + this.#bucket.waitMs);
     this.#cancelTimer();
     this.#cancelTimer =
       next === Number.POSITIVE_INFINITY ? () => {} : this.#clock.after(Math.max(1, next - now), () => this.#ask());
+  }
+
+  /** Of the namespace whose last turn is longest ago, what is due longest. */
+  #nextOf(due: ReadonlySet<Entry>): Entry {
+    const turnOf = ({ namespace }: Entry) => this.#turns.get(namespace) ?? 0;
+    const isBefore = (one: Entry, other: Entry) =>
+      turnOf(one) === turnOf(other) ? one.dueAt < other.dueAt : turnOf(one) < turnOf(other);
+    const next = [...due].reduce((found, entry) => (isBefore(entry, found) ? entry : found));
+    this.#turns.set(next.namespace, ++this.#turn);
+    return next;
   }
 
   async #askFor(entry: Entry, now: number): Promise<void> {

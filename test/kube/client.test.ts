@@ -6,7 +6,7 @@ import { InClusterCredentials, inClusterServer } from '../../daemon/kube/api/inc
 import { loadKubeconfig } from '../../daemon/kube/api/kubeconfig.ts';
 import { linesOf } from '../../daemon/kube/api/lines.ts';
 import { followNode, type NodeFacts, readNode } from '../../daemon/kube/node.ts';
-import { TokenBucket } from '../../daemon/kube/tokenbucket.ts';
+import { TokenBucket } from '../../daemon/reconcile/tokenbucket.ts';
 import { ManualClock, Scratch } from './scratch.ts';
 import { clientOf } from './standin/connected.ts';
 import { StandIn } from './standin/server.ts';

@@ -138,6 +138,26 @@ test('many claims that are not answered are asked for a few at a time', async (t
   t.is(rig.live().length, 40);
 });
 
+test('I10: however many claims pods name, the API server is asked at a rate, and one namespace holds up no other', async (t) => {
+  const rig = await rigOf();
+  const ports = Array.from({ length: 20 }, (_, index) => ({
+    name: `p${index}`,
+    containerPort: 1_000 + index,
+    protocol: 'TCP' as const,
+  }));
+  const flood = Array.from({ length: 60 }, (_, index) => {
+    const claims = ports.map(({ name }) => [`claim.berth.dev/${name}`, `none-${index}-${name}`]);
+    return server(index + 2, { namespace: 'evil', annotations: Object.fromEntries(claims) }, ports);
+  });
+  await rig.set(...flood);
+  await rig.advance(60_000);
+  const { length } = rig.claims.gets;
+  t.true(length <= 250 + 61 * 20, `${length} in a minute`);
+  await rig.set(claimant(1));
+  await rig.advance(1_000);
+  t.deepEqual(rig.live(), [`server-1/web TCP ${CLAIM}`]);
+});
+
 test('where pods come from a directory claims need Kubernetes, and that is said', async (t) => {
   const rig = new Rig();
   rig.wrap = withoutClaims;

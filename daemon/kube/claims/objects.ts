@@ -16,12 +16,12 @@ import {
 } from '../../core/claims/objects.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock, Random } from '../../reconcile/ports.ts';
+import { TokenBucket } from '../../reconcile/tokenbucket.ts';
 import { isConflict, isNotFound, isObjectMissing, retryAfterOf } from '../api/apierror.ts';
 import type { Api, ApiRequest } from '../api/client.ts';
 import { pause } from '../api/pause.ts';
 import { fieldsOf } from '../apipod.ts';
 import { ListWatch } from '../listwatch.ts';
-import { TokenBucket } from '../tokenbucket.ts';
 import { decode, decodePodUse, decodeUnclear } from './schema.ts';
 
 const GROUP = 'berth.dev/v1alpha1';

@@ -1,5 +1,5 @@
-/** How often the agent may write to the API server: a rate, and a reserve for bursts (I10). Time comes in. */
-import type { Clock } from '../reconcile/ports.ts';
+/** How often something may be asked of the API server: a rate, and a reserve for bursts (I10). Time comes in. */
+import type { Clock } from './ports.ts';
 
 export class TokenBucket {
   readonly #clock: Pick<Clock, 'monotonic'>;
