@@ -96,3 +96,32 @@ test('a claim of a StatefulSet that is deleted comes again, with a number', asyn
   );
   t.pass();
 });
+
+test('I10: a StatefulSet of as many pods as nobody will ever start has a claim for each that gets a number, and few that wait', async (t) => {
+  await using rig = started();
+  createSet(rig, 2_147_483_647, { 'claim-template.berth.dev/game': 'games' });
+  await rig.until(() => rig.hostPorts().length === 10);
+  await rig.run(60_000);
+  t.is(rig.claims().length, 10 + 20);
+});
+
+test('I8: a namespace in which no claim may be made holds up no other', async (t) => {
+  await using rig = new Rig();
+  rig.createClass('games', { pools: [{ start: 7000, end: 7009 }] });
+  for (const name of ['aaa', 'shop']) rig.createNamespace(name);
+  rig.start('a', {
+    journey: ({ method, path }) => {
+      const refused = method === 'POST' && path === claimPath('aaa');
+      const fault = { kind: 'status', code: 403, reason: 'Forbidden' } as const;
+      return { there: 1, back: 1, ...(refused ? { fault } : {}) };
+    },
+  });
+  const template = { metadata: { annotations: { 'claim-template.berth.dev/game': 'games' } } };
+  for (let index = 0; index < 60; index++) {
+    const path = '/apis/apps/v1/namespaces/aaa/statefulsets';
+    rig.ask('POST', path, { metadata: { name: `full-${index}` }, spec: { replicas: 1_000, template } });
+  }
+  createSet(rig, 3, { 'claim-template.berth.dev/game': 'games' });
+  await rig.until(() => rig.phase('shop', 'game-arena-2') === 'Bound', 60_000);
+  t.is(rig.claims().length, 3);
+});

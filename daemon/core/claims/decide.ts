@@ -9,7 +9,7 @@ import { stepsForHostPort } from './hostportsteps.ts';
 import type { PassTime } from './moment.ts';
 import { numberOfName } from './numbers.ts';
 import type { HostPort, ObjectMeta } from './objects.ts';
-import { stepsForStatefulSet } from './statefulsetsteps.ts';
+import { type Provide, stepsForStatefulSet } from './statefulsetsteps.ts';
 import type { Complaint, Step } from './steps.ts';
 import { type ClaimView, Index } from './view.ts';
 
@@ -40,15 +40,24 @@ export function decide(seen: ClaimView, time: PassTime): Decision {
   const byClass = Map.groupBy(view.hostPorts, ({ className }: HostPort) => className);
   const ofClasses = view.classes.flatMap((found) => stepsForClass(pass, found, byClass.get(found.meta.name) ?? []));
   const asks = [...pass.asks].map(([namespace, claims]): Step => ({ kind: 'ask', namespace, claims }));
-  const provided: Step[] = [];
+  const provided: Provide[] = [];
   const complaints: Complaint[] = [];
   for (const statefulSet of view.statefulSets) {
-    const found = stepsForStatefulSet(index, statefulSet, MAX_PROVIDED - provided.length);
+    const found = stepsForStatefulSet(index, statefulSet);
     provided.push(...found.steps);
     complaints.push(...found.complaints);
   }
-  const steps = [...undisturbed(ofClaims, ofHostPorts), ...ofHostPorts, ...ofClasses, ...asks, ...provided];
+  const steps = [...undisturbed(ofClaims, ofHostPorts), ...ofHostPorts, ...ofClasses, ...asks, ...inTurn(provided)];
   return { steps, complaints, wakeAt: pass.wakeAt };
+}
+
+/** One for each namespace, then another one: where none can be made, none of another namespace is held up (I8). */
+function inTurn(provided: readonly Provide[]): readonly Provide[] {
+  const byNamespace = [...Map.groupBy(provided, ({ claim }) => claim.namespace).values()];
+  const most = byNamespace.reduce((found, { length }) => Math.max(found, length), 0);
+  return Array.from({ length: most }, (_, at) => byNamespace.flatMap((steps) => steps[at] ?? []))
+    .flat()
+    .slice(0, MAX_PROVIDED);
 }
 
 /** What is seen comes in the order in which it was heard of, which must decide nothing. */

@@ -4,15 +4,19 @@
  */
 import { isPortName } from '../grammar.ts';
 import { quoted } from '../text.ts';
-import { type ClaimName, claimLabel, type StatefulSet } from './objects.ts';
+import { type ClaimName, claimLabel, isTied, type StatefulSet } from './objects.ts';
 import type { Complaint, Step } from './steps.ts';
 import type { Index } from './view.ts';
 
 /** As Kubernetes has it for names of objects. */
 const MAX_NAME = 253;
+/** So many claims of one template may be without a number; those for further pods are made when these have theirs (I10). */
+const MAX_WAITING = 20;
+
+export type Provide = Extract<Step, { readonly kind: 'provide' }>;
 
 export interface StatefulSetSteps {
-  readonly steps: readonly Step[];
+  readonly steps: readonly Provide[];
   readonly complaints: readonly Complaint[];
 }
 
@@ -21,9 +25,8 @@ export function templateClaimName(portName: string, pod: string): string {
   return `${portName}-${pod}`;
 }
 
-/** At most `max` claims are made at once. */
-export function stepsForStatefulSet(index: Index, statefulSet: StatefulSet, max: number): StatefulSetSteps {
-  const steps: Step[] = [];
+export function stepsForStatefulSet(index: Index, statefulSet: StatefulSet): StatefulSetSteps {
+  const steps: Provide[] = [];
   const complaints: Complaint[] = [];
   const complain = (reason: string, message: string) =>
     complaints.push({ statefulSet, news: { type: 'Warning', reason, message } });
@@ -39,10 +42,12 @@ export function stepsForStatefulSet(index: Index, statefulSet: StatefulSet, max:
       );
       continue;
     }
-    for (let ordinal = start; ordinal < start + replicas && steps.length < max; ordinal++) {
+    let waiting = 0;
+    for (let ordinal = start; ordinal < start + replicas && waiting < MAX_WAITING; ordinal++) {
       const name = templateClaimName(portName, `${meta.name}-${ordinal}`);
       const claim: ClaimName = { namespace: meta.namespace, name };
       const found = index.claims.get(claimLabel(claim));
+      if (found === undefined || !isTied(found)) waiting++;
       if (found === undefined) steps.push({ kind: 'provide', claim, className, statefulSet });
       else if (!found.owners.includes(meta.uid)) {
         complain(
