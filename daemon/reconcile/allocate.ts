@@ -10,6 +10,7 @@ import type { Demand } from './demand.ts';
 import { fits } from './fit.ts';
 import type { Clock, Reserver } from './ports.ts';
 import { BUSY_MS, type Closing, isGiven, NumberSearch } from './search.ts';
+import { isFixed } from './staticdemand.ts';
 
 /** How many numbers one pass tries to bind before it lets other work go first. */
 const TRIES_PER_PASS = 2048;
@@ -27,8 +28,8 @@ export interface Allocation {
   readonly problems: ReadonlyMap<string, Problem>;
   /** The uids of the pods that were given numbers. */
   readonly given: ReadonlySet<string>;
-  /** The uids of the pods for which a pool had no number. */
-  readonly exhausted: ReadonlySet<string>;
+  /** By uid of the pods that were given nothing: the claim whose number could not be had, or '' where it was a number of a pool. */
+  readonly refused: ReadonlyMap<string, string>;
   /** Numbers were not tried yet, are held by other processes, or rest: ask again at this monotonic time. */
   readonly retryAt?: number;
 }
@@ -59,7 +60,7 @@ export class Allocator {
     this.#search.expire();
     const problems = new Map<string, Problem>();
     const given = new Set<string>();
-    const exhausted = new Set<string>();
+    const refused = new Map<string, string>();
     let tries = TRIES_PER_PASS;
     let retryAt: number | undefined;
     for (const bundle of bundles) {
@@ -71,7 +72,8 @@ export class Allocator {
       const { uid } = first.demand.pod;
       const refusal = this.#refusalOf(missing);
       if (refusal !== undefined) {
-        problems.set(uid, refusal);
+        problems.set(uid, refusal.problem);
+        refused.set(uid, refusal.demand.claim ?? '');
         continue;
       }
       if (missing.some(({ demand }) => demand.awaited || demand.blocked?.reason === 'HostIPNotFound')) continue;
@@ -94,7 +96,7 @@ export class Allocator {
         if (search.kind === 'unfinished') retryAt = now;
         else {
           if (!problems.has(uid)) problems.set(uid, search.problem);
-          if (!isGiven(demand)) exhausted.add(uid);
+          if (!isFixed(demand)) refused.set(uid, demand.claim ?? '');
           const pool = demand.pool as PoolConfig;
           retryAt = earliest(retryAt, search.sawBusy ? now + BUSY_MS : undefined, this.#ledger.nextRestEnd(pool, now));
         }
@@ -107,7 +109,7 @@ export class Allocator {
         given.add(uid);
       }
     }
-    return { problems, given, exhausted, ...(retryAt === undefined ? {} : { retryAt }) };
+    return { problems, given, refused, ...(retryAt === undefined ? {} : { retryAt }) };
   }
 
   /** The unit has its grants already, all with one number. A grant made for another request is not one of them. */
@@ -120,10 +122,12 @@ export class Allocator {
     });
   }
 
-  #refusalOf(missing: readonly { readonly demand: Demand }[]): Problem | undefined {
+  #refusalOf(
+    missing: readonly { readonly demand: Demand }[],
+  ): { readonly demand: Demand; readonly problem: Problem } | undefined {
     for (const demand of new Set(missing.map((one) => one.demand))) {
-      const refusal = this.#refusal(demand);
-      if (refusal !== undefined) return refusal;
+      const problem = this.#refusal(demand);
+      if (problem !== undefined) return { demand, problem };
     }
     return undefined;
   }

@@ -58,8 +58,8 @@ export class Reconciler {
   #mappings: ReadonlyMap<string, Mapping> = new Map();
   /** What led to pods whose claim another has now, by mappingKey: they keep the connections that they have. */
   #draining: ReadonlyMap<string, Mapping> = new Map();
-  /** The uids of pods for which a pool had no number in the last pass. */
-  #exhausted: ReadonlySet<string> = new Set();
+  /** By uid of pods that were given nothing in the last pass: see Allocation. */
+  #refused: ReadonlyMap<string, string> = new Map();
   /** Un-announced mappings whose rule or flows may still stand. */
   readonly #ending: Live[] = [];
   /** No pass has come to its end yet: what is live now was live before this agent. */
@@ -143,7 +143,7 @@ export class Reconciler {
     const known = (namespace: string, claim: string) => this.#claims.known(namespace, claim);
     const stands = (part: Demand) => turnMappings(part, part.podIPs).some((mapping) => this.#kernel.leadsTo(mapping));
     const turns = new Turns(assessed, {
-      ...{ ledger: this.ledger, known, stands, suspects, exhausted: this.#exhausted },
+      ...{ ledger: this.ledger, known, stands, suspects, refused: this.#refused },
       reaches: reachable(pods),
     });
     const statics = staticsOf(pods);
@@ -154,8 +154,8 @@ export class Reconciler {
     const taken = { isStatic: statics.has, isClaimed: turns.isClaimed };
     const allocation = this.#allocator.allocate(turns.bundles(), taken, before, hints, waits);
     this.#wake(allocation.retryAt);
-    if (turns.couldGoOn(allocation.exhausted)) this.#wake(clock.monotonic());
-    this.#exhausted = allocation.exhausted;
+    if (turns.couldGoOn(allocation.refused)) this.#wake(clock.monotonic());
+    this.#refused = allocation.refused;
     const demands = turns.settle((demand, unit) => this.#allocator.isGranted(demand, unit));
     for (const [uid, problem] of allocation.problems) problems.set(uid, problem);
     if (allocation.given.size > 0) await this.#journal.save();

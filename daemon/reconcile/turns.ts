@@ -40,12 +40,13 @@ export interface TurnView {
   readonly reaches: (part: Demand) => boolean;
   /** The uids of pods that only an earlier agent saw, and that may live. */
   readonly suspects: ReadonlySet<string>;
-  /** The uids of pods for which a pool had no number at the last look: they would not be served with the claim's either. */
-  readonly exhausted: ReadonlySet<string>;
+  /** By uid of pods that were given nothing at the last look: the claim, or '' for a pool, that had no number for them. */
+  readonly refused: ReadonlyMap<string, string>;
 }
 
 /** One claim. */
 interface Turn {
+  readonly claim: string;
   /** By uid of the pod. */
   readonly parts: ReadonlyMap<string, Demand>;
   readonly holder: Pod | undefined;
@@ -94,12 +95,12 @@ export class Turns {
     return [...demands.values()].flatMap(bundlesOf);
   }
 
-  /** Nobody has a number, as the pools had nothing for its next pod, and another could have it. */
-  couldGoOn(exhausted: ReadonlySet<string>): boolean {
-    return [...this.#turns.values()].some(
-      ({ holder, next, able }) =>
-        holder === undefined && exhausted.has(next?.uid ?? '') && able.some((uid) => !exhausted.has(uid)),
-    );
+  /** Nobody has a number, as there was nothing else that its next pod needs besides, and another could have it. */
+  couldGoOn(refused: TurnView['refused']): boolean {
+    return [...this.#turns.values()].some(({ claim, holder, next, able }) => {
+      const lacks = (uid: string) => lacksOther(uid, claim, refused);
+      return holder === undefined && next !== undefined && lacks(next.uid) && able.some((uid) => !lacks(uid));
+    });
   }
 
   /** After numbers were given: the demands with the claims that each pod has, and no others. */
@@ -155,7 +156,7 @@ function turnOf(
   raw: readonly Demand[],
   grants: readonly Grant[],
   assessed: ReadonlyMap<string, Demand>,
-  { known, ledger, stands, reaches, suspects, exhausted }: TurnView,
+  { known, ledger, stands, reaches, suspects, refused }: TurnView,
 ): Turn {
   const [
     {
@@ -171,14 +172,20 @@ function turnOf(
   const onReady = handoverOf(knowledge) === 'OnReady';
   // Whether the pod that has the number lives is not known yet.
   if (holder === undefined && standing.some(({ uid }) => suspects.has(uid))) {
-    return { parts, holder, next: undefined, onReady, able: [] };
+    return { claim, parts, holder, next: undefined, onReady, able: [] };
   }
   const numbered = [...parts.values()].filter(isNumbered);
   const able = numbered.filter((part) => isOpen(part) && assessed.get(part.pod.uid)?.denied === undefined);
-  const served = able.filter((part) => !exhausted.has(part.pod.uid) && reaches(part));
+  const served = able.filter((part) => !lacksOther(part.pod.uid, claim, refused) && reaches(part));
   const candidates = candidatesOf(numbered, served, holder && parts.get(holder.uid)).map(({ pod }) => pod);
   const next = successorOf(candidates, holder, handoverOf(knowledge));
-  return { parts, holder, next, onReady, able: able.map(({ pod: { uid } }) => uid) };
+  return { claim, parts, holder, next, onReady, able: able.map(({ pod: { uid } }) => uid) };
+}
+
+/** The pod could not be given what it needs besides this claim's number: it would not be served with that either. */
+function lacksOther(uid: string, claim: string, refused: TurnView['refused']): boolean {
+  const lacking = refused.get(uid);
+  return lacking !== undefined && lacking !== claim;
 }
 
 /**

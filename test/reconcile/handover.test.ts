@@ -219,6 +219,38 @@ test('I8: where nobody has the number, a pod whose other ports cannot be had kee
   );
 });
 
+for (const [what, prepare] of [
+  ['has no number', () => {}],
+  ['is for another protocol', ({ claims }: Rig) => claims.bind('games', 'second', 26_000, { protocols: ['UDP'] })],
+  [
+    'has a number that a process holds',
+    ({ claims, reserver }: Rig) => {
+      claims.bind('games', 'second', 26_000);
+      reserver.occupy({ protocol: 'TCP', port: 26_000 });
+    },
+  ],
+] as const) {
+  test(`I8: a pod that names a second claim, which ${what}, keeps the first from no other pod`, async (t) => {
+    const annotations = { 'claim.berth.dev/web': 'lobby', 'claim.berth.dev/more': 'second' };
+    const ports = [
+      { name: 'web', containerPort: 80 },
+      { name: 'more', containerPort: 81 },
+    ];
+    const rig = await rigOf('OnReady', prepare);
+    rig.source.hold();
+    const broken = server(2, { annotations, ready: true }, ports);
+    await rig.set(ready(1), broken);
+    rig.source.release();
+    await rig.advance(10_000);
+    t.deepEqual(rig.rules(), rule(1));
+    const before = rig.recorded('pass').length;
+    await rig.advance(50_000);
+    t.true(rig.recorded('pass').length - before < 30, `${rig.recorded('pass').length - before} passes`);
+    await rig.delete(ready(1));
+    t.not(rig.reason(broken), 'PortsMapped');
+  });
+}
+
 test('the other ports of a pod that waits for its turn are mapped: it may need them to become ready', async (t) => {
   const rig = await rigOf();
   const next = claimant(2, { annotations: { 'claim.berth.dev/web': 'lobby', 'berth.dev/ports': 'web, 9000' } });
