@@ -178,9 +178,9 @@ export class Carrier {
     const { api, uses, monotonic } = this.#options;
     const pods = await api.podsOf(namespace);
     const at = monotonic();
-    for (const { meta, status } of claims) {
+    for (const { meta, status, deletedAt } of claims) {
       // Later ones wait for the next claim of this name: were they counted, a StatefulSet would hold up its own claim for ever.
-      const holds = ({ uid }: PodUse) => status.heldBy?.includes(uid) ?? true;
+      const holds = (pod: PodUse) => status.heldBy?.includes(pod.uid) ?? !isLater(pod, deletedAt);
       const users = pods.filter((one) => one.claims.includes(meta.name) && holds(one));
       const names = users.map(({ pod }) => pod).sort();
       uses.set(meta.uid, {
@@ -258,6 +258,11 @@ function isFor(claim: Claim, className: string, hostPort: HostPort): boolean {
   return (
     kept && hasFinalizer(hostPort) && hostPort.className === className && hostPort.claimRef?.uid === claim.meta.uid
   );
+}
+
+/** It came when the claim was being deleted already, and was given nothing. Clocks of API servers alone do not decide that. */
+function isLater({ created, promised }: PodUse, deletedAt: string): boolean {
+  return !promised && deletedAt !== '' && created > deletedAt;
 }
 
 function held(hostPort: HostPort): readonly string[] {

@@ -49,6 +49,9 @@ export type Written<T> = { readonly kind: 'written'; readonly object: T } | { re
 export interface PodUse {
   readonly pod: string;
   readonly uid: string;
+  readonly created: string;
+  /** An agent has told it a number. */
+  readonly promised: boolean;
   readonly claims: readonly string[];
 }
 

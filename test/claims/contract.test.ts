@@ -281,15 +281,17 @@ const CASES: readonly Case[] = [
         });
       const uids = [
         (await pod('one', { 'claim.berth.dev/web': 'mine', 'claim.berth.dev/tls': 'other' })).metadata.uid,
-        (await pod('base-0', { 'claim-template.berth.dev/web': 'games' })).metadata.uid,
+        (await pod('base-0', { 'claim-template.berth.dev/web': 'games', 'port.berth.dev/web': '7000' })).metadata.uid,
       ];
       await pod('plain', {});
       await pod('done', { 'claim.berth.dev/web': 'mine' });
       await place.ask('PATCH', `${pods}/done/status`, { status: { phase: 'Succeeded' } });
       const users = (await adapter(place).podsOf(NAMESPACE)).toSorted((a, b) => (a.pod < b.pod ? -1 : 1));
+      const created = users.map((user) => user.created);
+      for (const time of created) t.regex(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
       t.deepEqual(users, [
-        { pod: 'base-0', uid: uids[1], claims: ['web-base-0'] },
-        { pod: 'one', uid: uids[0], claims: users[1]?.claims ?? [] },
+        { pod: 'base-0', uid: uids[1], created: created[0] ?? '', promised: true, claims: ['web-base-0'] },
+        { pod: 'one', uid: uids[0], created: created[1] ?? '', promised: false, claims: users[1]?.claims ?? [] },
       ]);
       t.deepEqual(users[1]?.claims.toSorted(), ['mine', 'other']);
     },

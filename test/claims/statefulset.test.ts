@@ -85,6 +85,25 @@ test('pods that came after a claim was deleted do not hold it: the next one gets
   t.pass();
 });
 
+test('neither do pods that came while no controller ran, unless they have the number', async (t) => {
+  await using rig = started();
+  createSet(rig, 2, { 'claim-template.berth.dev/game': 'games' });
+  await rig.until(() => rig.phase('shop', 'game-arena-0') === 'Bound' && rig.phase('shop', 'game-arena-1') === 'Bound');
+  const annotations = { 'claim-template.berth.dev/game': 'games' };
+  const uids = [0, 1].map((ordinal) => rig.claim('shop', `game-arena-${ordinal}`).metadata.uid);
+  rig.replicas[0]?.kill();
+  for (const ordinal of [0, 1]) rig.ask('DELETE', claimPath('shop', `game-arena-${ordinal}`));
+  await rig.run(5_000);
+  rig.createPod('shop', 'arena-0', annotations);
+  rig.createPod('shop', 'arena-1', { ...annotations, 'port.berth.dev/game': '7001' });
+  rig.start('next');
+  const isNew = () => ![undefined, uids[0]].includes(rig.claim('shop', 'game-arena-0')?.metadata.uid);
+  await rig.until(() => isNew() && rig.phase('shop', 'game-arena-0') === 'Bound');
+  await rig.run(60_000);
+  t.is(rig.claim('shop', 'game-arena-1').metadata.uid, uids[1]);
+  t.is(rig.claim('shop', 'game-arena-1').status.heldBy.length, 1);
+});
+
 test('a claim of a StatefulSet that is deleted comes again, with a number', async (t) => {
   await using rig = started();
   createSet(rig, 1, { 'claim-template.berth.dev/game': 'games' });

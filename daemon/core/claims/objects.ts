@@ -74,6 +74,8 @@ export interface Claim {
   readonly hostPortName: string;
   /** The uids of `metadata.ownerReferences`. */
   readonly owners: readonly string[];
+  /** `metadata.deletionTimestamp`; empty: it is not being deleted. */
+  readonly deletedAt: string;
   readonly status: ClaimStatus;
 }
 

@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import type { Namespace, PodUse, Seen, SeenKind } from '../../claims/ports.ts';
+import { PROMISE_PREFIX } from '../../core/annotation.ts';
 import type {
   Claim,
   ClaimTemplate,
@@ -176,6 +177,7 @@ function decodeClaim(object: unknown): Claim {
     className: spec.hostPortClassName,
     hostPortName: spec.hostPortName,
     owners: (metadata.ownerReferences ?? []).map(({ uid }) => uid),
+    deletedAt: metadata.deletionTimestamp ?? '',
     status: {
       phase: status?.phase,
       hostPortName: status?.hostPortName ?? '',
@@ -244,7 +246,9 @@ export function decodePodUse(object: unknown): PodUse {
     if (key.startsWith(CLAIM_PREFIX)) return value.trim();
     return key.startsWith(TEMPLATE_PREFIX) ? `${key.slice(TEMPLATE_PREFIX.length)}-${metadata.name}` : [];
   });
-  return { pod: metadata.name, uid: metadata.uid, claims: ended ? [] : claims };
+  const { name: pod, uid, creationTimestamp } = metadata;
+  const promised = Object.keys(metadata.annotations ?? {}).some((key) => key.startsWith(PROMISE_PREFIX));
+  return { pod, uid, created: creationTimestamp ?? '', promised, claims: ended ? [] : claims };
 }
 
 function metaOf(metadata: v.InferOutput<typeof META>): ObjectMeta {

@@ -74,6 +74,7 @@ const claim = (uid: string, namespace: string, name: string): fc.Arbitrary<Claim
     className: fc.constantFrom(...CLASSES),
     hostPortName: fc.constantFrom('', '', '', ...HOST_PORTS),
     owners: fc.constantFrom([], ['set']),
+    deletedAt: fc.constantFrom('', '2026-01-01T00:00:00Z'),
     status: fc
       .tuple(
         fc.constantFrom('', '', ...HOST_PORTS),

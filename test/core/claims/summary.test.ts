@@ -31,6 +31,7 @@ const claim = (name: string, phase: Claim['status']['phase']): Claim => ({
   className: 'games',
   hostPortName: '',
   owners: [],
+  deletedAt: '',
   status: {
     ...{ observedGeneration: 0, conditions: [], hostPortName: '', hostPortClassName: '', port: undefined },
     ...{ phase, protocols: [], handover: undefined, heldBy: undefined },
