@@ -14,7 +14,7 @@ export class Judge {
   readonly #rig: Rig;
   /** By uid of the claim: the host port that it was given. */
   readonly #given = new Map<string, string>();
-  /** By uid of the claim: the pods that named it when its phase became Deleting. */
+  /** By uid of the claim: the pods that named it when its phase became Deleting, without those that came when it was being deleted. */
   readonly #users = new Map<string, readonly string[]>();
   #first: Judged | undefined;
   bound = 0;
@@ -56,7 +56,7 @@ export class Judge {
     }
     if (hostPortName !== undefined && before === undefined) this.#bind(claim, label, hostPortName);
     if (claim.status?.phase === 'Deleting' && !this.#users.has(uid))
-      this.#users.set(uid, this.#usersOf(namespace, name));
+      this.#users.set(uid, this.#usersOf(namespace, name, claim.metadata.deletionTimestamp));
     this.#look();
   }
 
@@ -93,9 +93,10 @@ export class Judge {
     }
   }
 
-  #usersOf(namespace: string, claim: string): readonly string[] {
+  #usersOf(namespace: string, claim: string, until = '9'): readonly string[] {
     return this.#rig.server
       .all('pods')
+      .filter((pod) => pod.metadata.creationTimestamp <= until)
       .filter((pod) => pod.metadata.namespace === namespace && !hasEnded(pod) && names(pod, claim))
       .map((pod) => pod.metadata.name);
   }
