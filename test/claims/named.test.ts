@@ -1,14 +1,14 @@
 /** Host ports that are named: by a claim, or by an administrator for a claim. Nobody gets what is another's. */
 import test from 'ava';
-import { claimPath, condition, hostPortPath, Rig } from './rig.ts';
+import { claimPath, condition, hostPortPath, Rig, type Thing } from './rig.ts';
 
 const GAMES = { pools: [{ start: 7000, end: 7009 }] };
 
-function started(): Rig {
+function started(games: object = GAMES): Rig {
   const rig = new Rig();
   rig.createNamespace('shop');
   rig.createNamespace('evil');
-  rig.createClass('games', GAMES);
+  rig.createClass('games', games);
   rig.createClass('other', { pools: [{ start: 9000, end: 9009 }] });
   rig.start('a');
   return rig;
@@ -180,3 +180,25 @@ test('a claimRef that is taken from a bound claim is put right', async (t) => {
   t.is(rig.phase('shop', 'web'), 'Bound');
   t.is(rig.phase('evil', 'web'), 'Pending');
 });
+
+for (const hostPortName of ['', 'hp-7000']) {
+  test(`a claimRef that is turned to another claim gives the number to nobody else (${hostPortName || 'any'})`, async (t) => {
+    await using rig = started({ pools: [{ start: 7000, end: 7000 }] });
+    rig.createClaim('shop', 'web', { hostPortClassName: 'games' });
+    await rig.until(() => rig.phase('shop', 'web') === 'Bound');
+    rig.createClaim('shop', 'other', { hostPortClassName: 'games', hostPortName });
+    await rig.until(() => rig.phase('shop', 'other') === 'Pending');
+    const bound: string[] = [];
+    rig.server.onChange = () => {
+      for (const { metadata, status } of rig.claims() as Thing[])
+        if (status?.phase === 'Bound') bound.push(metadata.name);
+    };
+    const { uid } = rig.claim('shop', 'other').metadata;
+    rig.patch(hostPortPath('hp-7000'), { spec: { claimRef: { namespace: 'shop', name: 'other', uid } } });
+    await rig.until(() => rig.hostPort('hp-7000')?.spec.claimRef.name === 'web');
+    await rig.run(30_000);
+    t.deepEqual([...new Set(bound)], ['web']);
+    t.is(rig.phase('shop', 'other'), 'Pending');
+    t.deepEqual(rig.replicas[0]?.failures, []);
+  });
+}

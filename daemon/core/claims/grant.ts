@@ -74,7 +74,7 @@ export class Grants {
     if (claim.hostPortName !== '') return this.#named(found, claim);
     const { owned, reserved } = this.#index;
     const usable = ({ className, meta }: HostPort) => className === found.meta.name && !meta.deleting;
-    const own = owned.get(claim.meta.uid)?.find(usable);
+    const own = owned.get(claim.meta.uid)?.find((one) => usable(one) && !this.#isPromised(one, claim));
     if (own !== undefined) return give(found, { kind: 'have', hostPort: own });
     const kept = reserved.get(claimLabel(claim.meta))?.find((one) => usable(one) && !this.#isPromised(one, claim));
     if (kept !== undefined) return give(found, { kind: 'take', hostPort: kept });
@@ -103,10 +103,11 @@ export class Grants {
       return refuse('ClassMismatch', `HostPort ${name} is not of HostPortClass ${found.meta.name}`);
     }
     if (meta.deleting) return refuse('HostPortDeleting', `HostPort ${name} is being deleted`);
+    if (this.#isTaken(number, claim)) return taken(name);
     if (claimRef?.uid === claim.meta.uid) return give(found, { kind: 'have', hostPort });
     const open =
       claimRef === undefined || (claimRef.uid === undefined && claimLabel(claimRef) === claimLabel(claim.meta));
-    if (!open || this.#isTaken(number, claim)) return taken(name);
+    if (!open) return taken(name);
     return give(found, { kind: 'take', hostPort });
   }
 

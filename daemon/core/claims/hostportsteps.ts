@@ -30,6 +30,10 @@ export function stepsForHostPort(pass: ClaimPass, hostPort: HostPort): readonly 
     return tell(pass, hostPort, number, 'Available');
   }
   const claim = index.claimOf(hostPort);
+  // Somebody turned it to another claim: it is put right by the one whose number it is.
+  const tied = index.tied.get(meta.name) ?? [];
+  if (tied.length > 0 && tied.every(({ meta: { uid } }) => uid !== claimRef.uid))
+    return tell(pass, hostPort, number, 'Allocated');
   const elsewhere = claim !== undefined && isTied(claim) && claim.status.hostPortName !== meta.name;
   if (claim === undefined || elsewhere) return abandoned(pass, hostPort, number, elsewhere);
   const verdict = isTied(claim) ? undefined : verdicts.get(claim.meta.uid);
