@@ -14,6 +14,7 @@ import type { Demand } from './demand.ts';
 interface Resolved {
   readonly knowledge: ClaimKnowledge;
   readonly remembered: number | undefined;
+  readonly waits: boolean;
   readonly demand: Demand;
 }
 
@@ -21,13 +22,25 @@ const resolved = new WeakMap<Demand, Resolved>();
 
 /**
  * The demand with the claim's number. `remembered`: the number that some pod of the claim has on this node; what is given counts
- * while nobody answers (I6: the number of a bound claim never changes). The same object as long as the same is known.
+ * while nobody answers (I6: the number of a bound claim never changes). `waits`: what is known is older than the pod. The same
+ * object as long as the same is known.
  */
-export function resolveClaim(demand: Demand, knowledge: ClaimKnowledge, remembered: number | undefined): Demand {
+export function resolveClaim(
+  demand: Demand,
+  knowledge: ClaimKnowledge,
+  remembered: number | undefined,
+  waits: boolean,
+): Demand {
   const known = resolved.get(demand);
-  if (known !== undefined && known.knowledge === knowledge && known.remembered === remembered) return known.demand;
-  const result = { ...demand, ...outcomeOf(demand, knowledge, remembered) };
-  resolved.set(demand, { knowledge, remembered, demand: result });
+  const isSame = known?.knowledge === knowledge && known.remembered === remembered && known.waits === waits;
+  if (known !== undefined && isSame) return known.demand;
+  const outcome = outcomeOf(demand, knowledge, remembered);
+  const result = {
+    ...demand,
+    ...outcome,
+    ...(waits && outcome.denied === undefined ? { awaited: true as const } : {}),
+  };
+  resolved.set(demand, { knowledge, remembered, waits, demand: result });
   return result;
 }
 

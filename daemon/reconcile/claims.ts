@@ -17,6 +17,7 @@ const WAIT_MS = { first: 1_000, cap: 30_000 } as const;
 /** The number of a bound claim does not change; that it is gone, or that its class says otherwise now, is no hurry. */
 const REFRESH_MS = 300_000;
 
+const NOBODY: ReadonlySet<string> = new Set();
 const UNASKED: ClaimKnowledge = { kind: 'unasked' };
 const UNSUPPORTED: ClaimKnowledge = { kind: 'unsupported' };
 
@@ -32,12 +33,13 @@ interface Entry {
   readonly claim: string;
   /** Of the pods that name it. */
   uids: ReadonlySet<string>;
+  /** Of the pods that named it when what was answered last was asked. */
+  heard: ReadonlySet<string>;
   knowledge: ClaimKnowledge;
   asking: boolean;
   /** Answers in a row that gave no number. */
   fruitless: number;
   /** Monotonic ms. */
-  askedAt: number;
   dueAt: number;
 }
 
@@ -84,6 +86,14 @@ export class Claims {
     return this.#entries.get(claimKey(namespace, claim))?.knowledge ?? UNASKED;
   }
 
+  /**
+   * What is known was asked for when this pod was there already. The number of a claim that is being deleted is kept for the
+   * pods that were there before: to a later one an older answer would give what is another claim's soon.
+   */
+  hasHeard({ namespace, claim, uid }: ClaimUse): boolean {
+    return this.#entries.get(claimKey(namespace, claim))?.heard.has(uid) === true;
+  }
+
   /** From now on these are asked for, and no others. One that another pod names now is asked for at once. */
   follow(uses: Iterable<ClaimUse>): void {
     if (this.#source === undefined || this.#stopped) return;
@@ -103,9 +113,9 @@ export class Claims {
       if (entry === undefined) {
         const fresh = {
           knowledge: UNASKED,
+          heard: NOBODY,
           asking: false,
           fruitless: 0,
-          askedAt: Number.NEGATIVE_INFINITY,
           dueAt: now,
         };
         this.#entries.set(key, { namespace, claim, uids, ...fresh });
@@ -113,7 +123,7 @@ export class Claims {
       }
       if (!uids.isSubsetOf(entry.uids)) {
         entry.fruitless = 0;
-        entry.dueAt = Math.min(entry.dueAt, Math.max(now, entry.askedAt + WAIT_MS.first));
+        entry.dueAt = Math.min(entry.dueAt, now);
       }
       entry.uids = uids;
     }
@@ -139,7 +149,7 @@ export class Claims {
     while (due.size > 0 && this.#open < ASKED_AT_ONCE && this.#bucket.take()) {
       const entry = this.#nextOf(due);
       due.delete(entry);
-      void this.#askFor(entry, now);
+      void this.#askFor(entry);
     }
     // Where all hands are full the next answer goes on.
     if (due.size > 0 && this.#open < ASKED_AT_ONCE) next = Math.min(next, now + this.#bucket.waitMs);
@@ -158,10 +168,10 @@ export class Claims {
     return next;
   }
 
-  async #askFor(entry: Entry, now: number): Promise<void> {
+  async #askFor(entry: Entry): Promise<void> {
     this.#open++;
     entry.asking = true;
-    entry.askedAt = now;
+    const { uids } = entry;
     let status: ClaimStatus | undefined;
     let failure: Error | undefined;
     try {
@@ -174,19 +184,24 @@ export class Claims {
     if (this.#stopped) return;
     if (failure === undefined) this.#onAnswered();
     else this.#onFailure(failure);
-    this.#conclude(entry, status ?? whatIsLeft(entry.knowledge, failure), failure === undefined);
+    this.#conclude(entry, status ?? whatIsLeft(entry.knowledge, failure), failure === undefined ? uids : undefined);
     this.#ask();
   }
 
-  #conclude(entry: Entry, knowledge: ClaimKnowledge, answered: boolean): void {
-    const isBound = knowledge.kind === 'bound' && answered;
+  /** `heard`: the pods that named it when it was asked for; undefined: nobody answered. */
+  #conclude(entry: Entry, knowledge: ClaimKnowledge, heard: Entry['heard'] | undefined): void {
+    const isBound = knowledge.kind === 'bound' && heard !== undefined;
     entry.fruitless = isBound ? 0 : entry.fruitless + 1;
     const wait = isBound
       ? REFRESH_MS * 1.25
       : Math.min(WAIT_MS.cap, WAIT_MS.first * 2 ** Math.min(entry.fruitless, 10));
-    entry.dueAt = this.#clock.monotonic() + wait * (0.5 + this.#random() / 2);
-    if (JSON.stringify(entry.knowledge) === JSON.stringify(knowledge)) return;
-    entry.knowledge = knowledge;
+    const isBehind = heard !== undefined && !entry.uids.isSubsetOf(heard);
+    entry.dueAt = this.#clock.monotonic() + (isBehind ? 0 : wait * (0.5 + this.#random() / 2));
+    const isNews = heard !== undefined && !heard.isSubsetOf(entry.heard);
+    entry.heard = heard ?? entry.heard;
+    const isSame = JSON.stringify(entry.knowledge) === JSON.stringify(knowledge);
+    if (!isSame) entry.knowledge = knowledge;
+    else if (!isNews) return;
     // Of what nobody names any more nobody need hear.
     if (this.#entries.get(claimKey(entry.namespace, entry.claim)) === entry) this.#onChange();
   }

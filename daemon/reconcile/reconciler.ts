@@ -143,7 +143,14 @@ export class Reconciler {
     const known = (namespace: string, claim: string) => this.#claims.known(namespace, claim);
     const stands = (part: Demand) => turnMappings(part, part.podIPs).some((mapping) => this.#kernel.leadsTo(mapping));
     const turns = new Turns(assessed, {
-      ...{ ledger: this.ledger, known, stands, suspects, refused: this.#refused },
+      ...{
+        ledger: this.ledger,
+        known,
+        hasHeard: (use) => this.#claims.hasHeard(use),
+        stands,
+        suspects,
+        refused: this.#refused,
+      },
       reaches: reachable(pods),
     });
     const statics = staticsOf(pods);

@@ -34,6 +34,8 @@ export function* claimUses(demands: Iterable<Demand>): Generator<ClaimUse> {
 export interface TurnView {
   readonly ledger: Ledger;
   readonly known: (namespace: string, claim: string) => ClaimKnowledge;
+  /** What is known is no older than the pod. */
+  readonly hasHeard: (use: ClaimUse) => boolean;
   /** A rule leads to the pod from the number of this part of its demand. */
   readonly stands: (part: Demand) => boolean;
   /** The pod's addresses are its own: no newer pod has one of them. */
@@ -156,7 +158,7 @@ function turnOf(
   raw: readonly Demand[],
   grants: readonly Grant[],
   assessed: ReadonlyMap<string, Demand>,
-  { known, ledger, stands, reaches, suspects, refused }: TurnView,
+  { known, hasHeard, ledger, stands, reaches, suspects, refused }: TurnView,
 ): Turn {
   const [
     {
@@ -166,7 +168,14 @@ function turnOf(
   ] = raw as [Demand];
   const knowledge = known(namespace, claim);
   const remembered = grants.at(-1)?.hostPort;
-  const parts = new Map(raw.map((part) => [part.pod.uid, resolveClaim(part, knowledge, remembered)]));
+  const given = new Set(grants.map((grant) => grant.uid));
+  const isHeld = raw.some(({ pod }) => given.has(pod.uid));
+  // While a pod has the number and nobody has answered yet, the others are promised what they were promised.
+  const isTold = knowledge.kind !== 'bound' && isHeld;
+  const waits = (uid: string) => !given.has(uid) && !isTold && !hasHeard({ namespace, claim, uid });
+  const parts = new Map(
+    raw.map((part) => [part.pod.uid, resolveClaim(part, knowledge, remembered, waits(part.pod.uid))]),
+  );
   const standing = grants.filter((grant) => !ledger.isLeaving(grant));
   const holder = holderOf(parts, standing, stands);
   const onReady = handoverOf(knowledge) === 'OnReady';

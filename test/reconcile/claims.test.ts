@@ -125,6 +125,25 @@ test('an API server that does not answer holds nobody else up, and its error is 
   );
 });
 
+test('a new pod gets no number by what was said of its claim before it came', async (t) => {
+  const rig = await rigOf();
+  const old = claimant(1);
+  await rig.set(old);
+  rig.claims.slow = true;
+  rig.claims.unbind('games', 'lobby', 'it is being deleted');
+  const next = claimant(2);
+  await rig.set(next);
+  await rig.delete(old);
+  t.deepEqual([rig.live(), rig.grants()], [[], []]);
+  t.is(rig.reason(next), 'PortsPending');
+  rig.claims.answer();
+  await rig.settle();
+  t.is(rig.reason(next), 'ClaimPending');
+  rig.claims.bind('games', 'lobby', CLAIM);
+  await rig.advance(10_000);
+  t.deepEqual(rig.live(), [`server-2/web TCP ${CLAIM}`]);
+});
+
 test('many claims that are not answered are asked for a few at a time', async (t) => {
   const rig = await rigOf(({ claims }) => {
     claims.slow = true;
