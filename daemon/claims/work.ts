@@ -47,13 +47,9 @@ export class Work {
   /** Monotonic ms at which something that waits may be tried again; Infinity: nothing waits. */
   get dueAt(): number {
     const now = this.#options.clock.monotonic();
-    return Math.min(
-      Number.POSITIVE_INFINITY,
-      ...this.#resting
-        .values()
-        .map(({ until }) => until)
-        .filter((until) => until > now),
-    );
+    let due = Number.POSITIVE_INFINITY;
+    for (const { until } of this.#resting.values()) if (until > now && until < due) due = until;
+    return due;
   }
 
   plan(steps: readonly Step[]): void {
