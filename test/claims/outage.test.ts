@@ -58,6 +58,17 @@ test('an object that makes no sense is reported, and keeps nothing from the othe
   }
 });
 
+test('I8: a namespace with a flood of claims that get no number holds up no claim of another', async (t) => {
+  await using rig = new Rig();
+  for (const name of ['evil', 'shop']) rig.createNamespace(name);
+  rig.createClass('games', { ...GAMES, quota: { claimsPerNamespace: 1 } });
+  for (let index = 0; index < 2_000; index++) rig.createClaim('evil', `flood-${index}`, OF_GAMES);
+  rig.createClaim('shop', 'web', OF_GAMES);
+  rig.start('a');
+  await rig.until(() => rig.phase('shop', 'web') === 'Bound', 5_000);
+  t.not(rig.reason('evil', 'flood-1999'), 'QuotaExceeded', 'it is not its turn yet');
+});
+
 test('a server that asks to be left alone is', async (t) => {
   await using rig = new Rig();
   rig.createNamespace('shop');

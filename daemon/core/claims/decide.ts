@@ -4,6 +4,7 @@
  */
 import { byAge, type ClaimPass, stepsForClaim } from './claimsteps.ts';
 import { stepsForClass } from './classsteps.ts';
+import { inTurn, namespaceOf } from './fairness.ts';
 import { Grants } from './grant.ts';
 import { stepsForHostPort } from './hostportsteps.ts';
 import type { PassTime } from './moment.ts';
@@ -17,7 +18,7 @@ import { type ClaimView, Index } from './view.ts';
 const MAX_PROVIDED = 500;
 
 export interface Decision {
-  /** In no order that matters: each can fail by itself, and is found again. */
+  /** Of each namespace in its turn. Otherwise in no order that matters: each can fail by itself, and is found again. */
   readonly steps: readonly Step[];
   readonly complaints: readonly Complaint[];
   /** Monotonic ms at which something is due without any news; Infinity: never. */
@@ -47,17 +48,9 @@ export function decide(seen: ClaimView, time: PassTime): Decision {
     provided.push(...found.steps);
     complaints.push(...found.complaints);
   }
-  const steps = [...undisturbed(ofClaims, ofHostPorts), ...ofHostPorts, ...ofClasses, ...asks, ...inTurn(provided)];
-  return { steps, complaints, wakeAt: pass.wakeAt };
-}
-
-/** One for each namespace, then another one: where none can be made, none of another namespace is held up (I8). */
-function inTurn(provided: readonly Provide[]): readonly Provide[] {
-  const byNamespace = [...Map.groupBy(provided, ({ claim }) => claim.namespace).values()];
-  const most = byNamespace.reduce((found, { length }) => Math.max(found, length), 0);
-  return Array.from({ length: most }, (_, at) => byNamespace.flatMap((steps) => steps[at] ?? []))
-    .flat()
-    .slice(0, MAX_PROVIDED);
+  const made = inTurn(provided, namespaceOf).slice(0, MAX_PROVIDED);
+  const steps = [...undisturbed(ofClaims, ofHostPorts), ...ofHostPorts, ...ofClasses, ...asks, ...made];
+  return { steps: inTurn(steps, namespaceOf), complaints, wakeAt: pass.wakeAt };
 }
 
 /** What is seen comes in the order in which it was heard of, which must decide nothing. */
