@@ -44,6 +44,8 @@ export interface ElectionTimes {
 
 /** As kube-controller-manager has them. */
 export const ELECTION_TIMES: ElectionTimes = { leaseMs: 15_000, renewMs: 10_000, retryMs: 2_000 };
+/** A lease of so many times one's own is believed, of another version's; longer ones somebody wrote by hand. */
+const MAX_LEASE = 4;
 /** A write that is under way when the lease runs out can be too late: none is begun in the last moment of it. */
 const LAST_MS = 1_000;
 
@@ -158,7 +160,7 @@ export class Election {
   }
 
   #hasRunOut({ seconds }: LeaseRecord, now: number): boolean {
-    const lasts = Math.max(seconds * 1_000, this.#times.leaseMs);
+    const lasts = Math.min(Math.max(seconds * 1_000, this.#times.leaseMs), MAX_LEASE * this.#times.leaseMs);
     return this.#seen !== undefined && now - this.#seen.at >= lasts;
   }
 

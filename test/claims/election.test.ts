@@ -97,3 +97,13 @@ test('a wall clock that jumps takes no lease from anybody, and gives none', asyn
     t.false(second.leading);
   }
 });
+
+test('a lease that somebody wrote for ever into a name that nobody has runs out all the same', async (t) => {
+  await using rig = started();
+  const replicas = ['a', 'b'].map((name) => rig.start(name));
+  await rig.until(() => replicas.some(({ leading }) => leading));
+  rig.patch(LEASE, { spec: { holderIdentity: 'nobody', leaseDurationSeconds: 2_147_483_647 } });
+  await rig.until(() => replicas.every(({ leading }) => !leading));
+  await rig.until(() => replicas.some(({ leading }) => leading), 70_000);
+  t.is(rig.ask('GET', LEASE).spec.leaseDurationSeconds, 15);
+});
