@@ -36,7 +36,6 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   const log = createLog({ level: options.logLevel, format: options.logFormat, node: hostname() });
   logGrpc(log);
   Buffer.poolSize = SLAB_BYTES;
-  keepLittleFree();
   const cluster = new ClusterRegistry({ graceMs: options.staleAfterMs, dropMs: options.dropAfterMs });
   let served: ServedCluster | undefined;
   const metrics = new AggregatorMetrics(VERSION, () => snapshot(cluster, served));
@@ -93,7 +92,8 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
       readyMs: options.readyAfterMs,
       onReady: () => {
         log.info({ event: 'ready', ...cluster.count });
-        // What thousands of agents that came together took for a moment.
+        // From now on memory counts, and before that how soon thousands of agents that come together have told everything.
+        keepLittleFree();
         giveBackMemorySoon();
       },
       signal: ends,
