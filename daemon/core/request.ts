@@ -18,6 +18,9 @@ export const MAX_ANNOTATION_BYTES = 4096;
 /** The API server lets no longer key pass; other sources of pods may. */
 const MAX_KEY = 100;
 
+/** Of one pod: as many as a pool lets it have ports. Each is asked of the API server by itself. */
+const MAX_CLAIMS = 64;
+
 /** Where no `berth.dev/pool` stands. */
 export const DEFAULT_POOL = 'default';
 
@@ -41,6 +44,11 @@ export function parsePodRequest(pod: Pod): PodRequestResult {
   if (ports?.kind === 'fault') return problem(pod, PORTS, ports);
   const mistake = galaxy ? selection.selectContainers() : undefined;
   if (mistake !== undefined) return problem(pod, GALAXY, mistake);
+  const surplus = claims[MAX_CLAIMS];
+  if (surplus !== undefined) {
+    const what = `is one of ${claims.length} claims`;
+    return problem(pod, surplus.key, fault('', what, `claim at most ${MAX_CLAIMS} ports in a pod`));
+  }
   for (const one of claims) {
     const claimed = read(pod, one.key, (value) => claimNameOf(pod, one, value));
     const wrong = claimed?.kind === 'ok' ? selection.claim(one.port, claimed.value) : claimed;
