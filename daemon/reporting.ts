@@ -1,5 +1,4 @@
 /** Wires the agent's reporter: what it says of the node, and where it tells how that goes. */
-import { lookup } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { status } from '@grpc/grpc-js';
 import type { berth } from '../proto/service.ts';
@@ -12,9 +11,11 @@ import { printable } from './core/text.ts';
 import type { AgentOptions } from './ops/agentoptions.ts';
 import { systemClock } from './ops/clock.ts';
 import type { Log } from './ops/log.ts';
+import { Repetition } from './ops/repetition.ts';
 import type { ReportMetrics } from './ops/reportmetrics.ts';
 import type { PodAdapters } from './podadapters.ts';
 import type { Reconciler } from './reconcile/reconciler.ts';
+import { ReplicaNames } from './rpc/replicas.ts';
 import { grpcConnector } from './rpc/reportconnector.ts';
 import { Reporter } from './rpc/reporter.ts';
 import type { ReporterObserver } from './rpc/reportlink.ts';
@@ -41,6 +42,7 @@ const MAX_RANGES = 256;
 /** Not started yet. Throws CONFIG_INVALID. */
 export function openReporter(options: AgentOptions, reported: Reported): Reporter {
   const { registry, reconciler, pods, epoch, log, metrics } = reported;
+  const names = new ReplicaNames(systemClock);
   const bootID = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   return new Reporter({
     registry,
@@ -48,7 +50,7 @@ export function openReporter(options: AgentOptions, reported: Reported): Reporte
     agent: { node: options.nodeName, bootID, epoch, version: VERSION },
     status: () => nodeStatus(reconciler, pods.addresses),
     connect: connectorOf(options, log),
-    resolve: async (host) => (await lookup(host, { all: true, order: 'verbatim' })).map(({ address }) => address),
+    resolve: (host) => names.resolve(host),
     clock: systemClock,
     random: Math.random,
     observer: observing(log, metrics),
@@ -98,6 +100,8 @@ function nodeStatus(
 /** One line when an aggregator is lost, and one when it is back: not one for each attempt between them. */
 function observing(log: Log, metrics: ReportMetrics): ReporterObserver {
   const failing = new Map<string, status>();
+  // A name server may give new addresses each time.
+  const repetition = new Repetition(systemClock);
   return {
     connected: (address, replica) => {
       failing.delete(address);
@@ -107,8 +111,12 @@ function observing(log: Log, metrics: ReportMetrics): ReporterObserver {
       metrics.failed(status[code] ?? 'UNKNOWN');
       if (failing.get(address) === code) return;
       failing.set(address, code);
+      if (!repetition.admit('lost', address, status[code])) return;
       const message = `${status[code]}: ${printable(details, 512)}; it is tried again, and mappings work meanwhile`;
       log[code === status.ABORTED ? 'error' : 'warn']({ event: 'aggregator-lost', address, message });
+    },
+    dropped: (address) => {
+      failing.delete(address);
     },
     sent: (kind) => metrics.sent(kind),
     resync: (address, reason) => {

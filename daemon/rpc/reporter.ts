@@ -1,10 +1,12 @@
 /**
  * Tells every replica of the aggregator what is live on this node. It follows the replicas as their name resolves: each address has a
- * stream of its own. It never blocks or fails the agent: what cannot be told is told later.
+ * stream of its own. A name server that says nothing, or nonsense, takes no stream away that stands. It never blocks or fails the
+ * agent: what cannot be told is told later.
  */
+import { BerthError } from '../core/errors.ts';
 import type { MappingRegistry } from '../core/registry.ts';
 import { ChangeFeed } from './feed.ts';
-import { type LinkContext, type ReporterObserver, ReportLink } from './reportlink.ts';
+import { type LinkContext, ReportLink } from './reportlink.ts';
 
 /** Where replicas are: an IP address is one of them, a name stands for every address that it resolves to. */
 export interface ReportTarget {
@@ -27,6 +29,8 @@ const RESOLVE_MS = 30_000;
 const FIRST_RESOLVE_MS = 1_000;
 /** A replica that was lost may have gone to another address; all agents lose it together and must not ask together. */
 const LOST_RESOLVE_MS = 3_000;
+/** Sooner than any other time. */
+const BEING_RESOLVED = Number.NEGATIVE_INFINITY;
 /** Of one name: more replicas than anybody runs. */
 const MAX_ADDRESSES = 64;
 
@@ -41,14 +45,19 @@ export class Reporter implements Disposable {
 
   constructor(options: ReporterOptions) {
     this.#options = options;
-    const observer: ReporterObserver = {
-      ...options.observer,
-      lost: (...what) => {
-        options.observer.lost(...what);
-        this.#resolveSoon(what[0]);
+    const { observer, registry, clock } = options;
+    this.#context = {
+      ...options,
+      feed: new ChangeFeed(registry, clock, BATCH_MS),
+      observer: {
+        ...observer,
+        lost: (...ending) => {
+          observer.lost(...ending);
+          this.#follow();
+          this.#resolveSoon(ending[0]);
+        },
       },
     };
-    this.#context = { ...options, observer, feed: new ChangeFeed(options.registry, options.clock, BATCH_MS) };
   }
 
   get links(): number {
@@ -77,20 +86,23 @@ export class Reporter implements Disposable {
   }
 
   async #resolve(target: ReportTarget, failures: number): Promise<void> {
-    const { resolve, observer, random } = this.#options;
+    const { resolve, observer, clock, random } = this.#options;
+    const fails = (error: unknown) => {
+      if (!this.#ended) observer.unresolved(target.host, error);
+    };
+    // The resolver asks several servers for several names, each some times; it is waited for, as a second question would wait behind the first.
+    const late = () => fails(new BerthError('RPC_FAILED', 'the name server does not answer'));
+    this.#timers.set(target, { due: BEING_RESOLVED, cancel: clock.after(RESOLVE_MS, late) });
     let failed = 0;
     try {
       const found = await resolve(target.host);
-      const addresses = oneFamily(found, this.#resolved.get(target)).slice(0, MAX_ADDRESSES);
-      this.#resolved.set(
-        target,
-        addresses.map((address) => addressOf(address, target.port)),
-      );
+      this.#resolved.set(target, addressesOf(found, target.port, this.#resolved.get(target)));
       observer.resolved(target.host);
     } catch (error) {
       failed = failures + 1;
-      if (!this.#ended) observer.unresolved(target.host, error);
+      fails(error);
     }
+    this.#timers.get(target)?.cancel();
     if (this.#ended) return;
     this.#follow();
     const pause = failed === 0 ? RESOLVE_MS : Math.min(RESOLVE_MS, FIRST_RESOLVE_MS * 2 ** failed);
@@ -107,7 +119,7 @@ export class Reporter implements Disposable {
     this.#timers.set(target, { due: clock.monotonic() + ms, cancel });
   }
 
-  /** The name that the address is of. One that is being resolved has no timer. */
+  /** The name that the address is of, unless it is being resolved. */
   #resolveSoon(address: string): void {
     const { clock, random } = this.#options;
     for (const [target, addresses] of this.#resolved) {
@@ -118,13 +130,19 @@ export class Reporter implements Disposable {
     }
   }
 
-  /** A stream for each address, and none for what is an address no more. */
+  /**
+   * A stream for each address. One that is an address no more keeps its stream for as long as that stands: a replica that is gone ends it,
+   * and one of which a name server knows nothing is still there. Of too many such the oldest stay: whoever answers for the name server
+   * may answer for replicas too.
+   */
   #follow(): void {
+    if (this.#ended) return;
     const wanted = new Set([...this.#resolved.values()].flat());
-    for (const [address, link] of this.#links) {
+    let kept = 0;
+    for (const [address, { connected }] of this.#links) {
       if (wanted.has(address)) continue;
-      this.#links.delete(address);
-      link[Symbol.dispose]();
+      if (connected) kept += 1;
+      if (!connected || kept > MAX_ADDRESSES) this.#drop(address);
     }
     for (const address of wanted) {
       if (this.#links.has(address)) continue;
@@ -133,6 +151,17 @@ export class Reporter implements Disposable {
       link.start();
     }
   }
+
+  #drop(address: string): void {
+    this.#links.get(address)?.[Symbol.dispose]();
+    this.#links.delete(address);
+    this.#options.observer.dropped(address);
+  }
+}
+
+function addressesOf(found: readonly string[], port: number, before: readonly string[] | undefined): readonly string[] {
+  const addresses = oneFamily(found, before).slice(0, MAX_ADDRESSES);
+  return addresses.map((address) => addressOf(address, port));
 }
 
 /**

@@ -31,6 +31,8 @@ export interface ReporterObserver {
   connected(address: string, replica: string): void;
   /** The stream ended, or could not be opened; the next one is tried after `pauseMs`. */
   lost(address: string, code: status, details: string, pauseMs: number): void;
+  /** The address is not tried any more: its name does not stand for it. */
+  dropped(address: string): void;
   sent(kind: 'snapshot' | 'delta'): void;
   resync(address: string, reason: string): void;
   resolved(target: string): void;

@@ -27,6 +27,7 @@ using reporter = new Reporter({
   random: () => 0,
   observer: {
     connected: () => resolve('accepted'),
+    dropped: () => {},
     lost: (_address, code, details) => resolve(`${status[code]} ${details}`),
     sent: () => {},
     resync: () => {},

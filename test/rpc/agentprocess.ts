@@ -47,6 +47,7 @@ for (const node of nodes) {
     observer: {
       connected: () => {},
       lost: (_address, code, details) => process.stdout.write(`${node} ${code} ${details}\n`),
+      dropped: () => {},
       sent: () => {},
       resync: () => {},
       resolved: () => {},

@@ -127,6 +127,7 @@ export function agent(t: ExecutionContext, addresses: readonly string[], options
     observer: {
       connected: (address) => heard.push(`connected ${address}`),
       lost: (_address, code, details) => heard.push(`lost ${status[code]} ${details}`),
+      dropped: () => {},
       sent: (kind) => heard.push(kind),
       resync: (_address, reason) => heard.push(`resync ${reason}`),
       resolved: () => {},

@@ -134,6 +134,15 @@ test.serial('I10: one user cannot have all connections', async (t) => {
   t.is(closed, surplus);
 });
 
+test.serial('I10: one user cannot have all watches', async (t) => {
+  const { client } = await fixture(t);
+  const { ofOne } = AGENT_LIMITS.watchers;
+  const watches = Array.from({ length: ofOne }, () => client.watch({}, ''));
+  await Promise.all(watches.map((watch) => watch.next()));
+  await t.throwsAsync(client.watch({}, '').next(), { message: /at most 32 watches of one client at once/ });
+  for (const watch of watches) await watch.return(undefined);
+});
+
 test.serial('V15: requests that do not end are few at the socket too', async (t) => {
   const inbox = { ...AGENT_LIMITS.inbox, requests: { ofAll: 5, ofOne: 5 }, completeMs: 200 };
   const { socketPath, client } = await fixture(t, { limits: { inbox } });

@@ -40,6 +40,7 @@ test('agents that lose their replica together come again one by one: in no secon
     observer: {
       connected: () => {},
       lost: () => {},
+      dropped: () => {},
       sent: () => {},
       resync: () => {},
       resolved: () => {},

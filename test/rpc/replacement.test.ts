@@ -32,6 +32,7 @@ function reporting(first: readonly string[] | Error) {
     observer: {
       connected: () => {},
       lost: () => {},
+      dropped: () => {},
       sent: () => {},
       resync: () => {},
       resolved: () => {},

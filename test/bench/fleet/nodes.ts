@@ -70,6 +70,7 @@ function simulated(place: Place, index: number): SimulatedNode {
     observer: {
       connected: () => {},
       lost: () => {},
+      dropped: () => {},
       sent: () => {},
       resync: (_address, reason) => console.error(`${name}: resync: ${reason}`),
       resolved: () => {},

@@ -106,6 +106,7 @@ export class Machine {
           note(this.#stage, `${this.id} lost ${address}: ${status[code]} ${details}`);
           if (code === status.ABORTED) counts.reached('agent superseded');
         },
+        dropped: () => {},
         sent: () => {},
         resync: (address, reason) => {
           note(this.#stage, `${this.id} resync ${address} ${reason}`);
