@@ -15,7 +15,7 @@ import { Repetition } from './ops/repetition.ts';
 import type { ReportMetrics } from './ops/reportmetrics.ts';
 import type { PodAdapters } from './podadapters.ts';
 import type { Reconciler } from './reconcile/reconciler.ts';
-import { ReplicaNames } from './rpc/replicas.ts';
+import { replicasOf } from './rpc/replicas.ts';
 import { grpcConnector } from './rpc/reportconnector.ts';
 import { Reporter } from './rpc/reporter.ts';
 import type { ReporterObserver } from './rpc/reportlink.ts';
@@ -42,7 +42,6 @@ const MAX_RANGES = 256;
 /** Not started yet. Throws CONFIG_INVALID. */
 export function openReporter(options: AgentOptions, reported: Reported): Reporter {
   const { registry, reconciler, pods, epoch, log, metrics } = reported;
-  const names = new ReplicaNames(systemClock);
   const bootID = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
   return new Reporter({
     registry,
@@ -50,7 +49,7 @@ export function openReporter(options: AgentOptions, reported: Reported): Reporte
     agent: { node: options.nodeName, bootID, epoch, version: VERSION },
     status: () => nodeStatus(reconciler, pods.addresses),
     connect: connectorOf(options, log),
-    resolve: (host) => names.resolve(host),
+    resolve: replicasOf,
     clock: systemClock,
     random: Math.random,
     observer: observing(log, metrics),

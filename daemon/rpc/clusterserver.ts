@@ -114,8 +114,8 @@ export const SERVER_LIMITS: ServerLimits = {
     message: { single: KB, streamed: KB },
     completeMs: 10_000,
   },
-  // Twice as many as there are tokens that may be reviewed at once.
-  strangers: { calls: { ofAll: 512, ofOne: 256 }, bytes: 256 * KB },
+  // As many as there are tokens that may wait to be reviewed, and as many again of others.
+  strangers: { calls: { ofAll: 4_096, ofOne: 2_048 }, bytes: { ofAll: 64 * MB, ofOne: 256 * KB } },
   outbox: OUTBOX_LIMITS,
 };
 /** Watchers of the cluster hear of changes so often at most. */

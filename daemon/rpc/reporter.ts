@@ -125,8 +125,8 @@ export class Reporter implements Disposable {
     for (const [target, addresses] of this.#resolved) {
       const timer = this.#timers.get(target);
       if (timer === undefined || !addresses.includes(address)) continue;
-      const ms = LOST_RESOLVE_MS * random();
-      if (clock.monotonic() + ms < timer.due) this.#schedule(target, ms, 0);
+      // However many are lost at once: the name of 64 addresses that lead nowhere is not asked for all the time.
+      if (timer.due - clock.monotonic() > LOST_RESOLVE_MS) this.#schedule(target, LOST_RESOLVE_MS * random(), 0);
     }
   }
 

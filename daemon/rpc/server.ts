@@ -136,7 +136,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   const admission = new Admission({
     authenticator: neighbourly,
     inbox: { known: inbox, anybody: inbox },
-    strangers: new Strangers({ calls: limits.inbox.requests, bytes: MESSAGE }, CLOCK),
+    strangers: new Strangers({ calls: limits.inbox.requests, bytes: limits.inbox.bytes }, CLOCK),
     report,
   });
   const guard = new Guard(admission, new Outbox({ limits: limits.outbox, clock: CLOCK }), report);

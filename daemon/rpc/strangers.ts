@@ -12,8 +12,8 @@ import { Refusal } from './refusal.ts';
 export interface StrangerLimits {
   /** Calls; of one: of those that come from one address. */
   readonly calls: ShareLimits;
-  /** How much may come over a connection while one of its calls waits. */
-  readonly bytes: number;
+  /** How much may come while calls wait; of one: over the connection of a call. */
+  readonly bytes: ShareLimits;
 }
 
 export interface Patience<T> {
@@ -25,12 +25,15 @@ export interface Patience<T> {
 
 interface Waiting {
   readonly origin: Origin;
-  readonly until: number;
+  /** What had come over the connection by then. */
+  readonly before: number;
   readonly refuse: (refusal: Refusal) => void;
 }
 
 /** The window of a stream is full before that. */
 const LOOK_MS = 100;
+/** What was read from a socket at once: something of the call's message may have come together with its headers. */
+const READ = 64 * 1024;
 
 export class Strangers {
   readonly #limits: StrangerLimits;
@@ -71,7 +74,7 @@ export class Strangers {
 
   #wait(origin: Origin, refuse: (refusal: Refusal) => void): () => void {
     const leave = this.#places.take(origin.group);
-    const waiting = { origin, until: origin.bytesRead + this.#limits.bytes, refuse };
+    const waiting = { origin, before: Math.max(0, origin.bytesRead - READ), refuse };
     this.#waiting.add(waiting);
     this.#look();
     return () => {
@@ -85,12 +88,25 @@ export class Strangers {
     this.#looking = true;
     this.#clock.after(LOOK_MS, () => {
       this.#looking = false;
-      for (const { origin, until, refuse } of this.#waiting) {
-        if (origin.bytesRead > until)
-          refuse(exhausted(`more than ${this.#limits.bytes} bytes before it is known who calls`));
-      }
+      this.#refuseGreedy();
       if (this.#waiting.size > 0) this.#look();
     });
+  }
+
+  /** Of too much in all what came last is too much. */
+  #refuseGreedy(): void {
+    const { ofOne, ofAll } = this.#limits.bytes;
+    let bytes = 0;
+    for (const { origin, before, refuse } of this.#waiting) {
+      const own = origin.bytesRead - before;
+      if (own > ofOne) {
+        refuse(exhausted(`more than ${ofOne} bytes came before it was known who calls`));
+        continue;
+      }
+      bytes += own;
+      if (bytes > ofAll)
+        refuse(exhausted(`${ofAll} bytes came of calls that wait until it is known who makes them: try again`));
+    }
   }
 }
 

@@ -3,7 +3,9 @@
  * Whatever is wrong is a CONFIG_INVALID that says what, where and what would be right, and never holds a byte of a key.
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
 import { BerthError } from '../core/errors.ts';
+import { printable } from '../core/text.ts';
 
 /** A certificate (with those between it and its authority behind it) and its key, both PEM. */
 export interface Identity {
@@ -39,8 +41,24 @@ export function readIdentity(
 ): Identity {
   const [leaf] = readCertificates(cert, where.cert);
   refuseLong(key, where.key);
-  if (leaf?.checkPrivateKey(privateKey(key, where.key)) === true) return { cert, key };
-  throw unusable(where.key, `it is not the key of the certificate in ${where.cert}: give the two that belong together`);
+  if (leaf?.checkPrivateKey(privateKey(key, where.key)) !== true) {
+    throw unusable(
+      where.key,
+      `it is not the key of the certificate in ${where.cert}: give the two that belong together`,
+    );
+  }
+  refuseUnfit({ cert, key }, where.cert);
+  return { cert, key };
+}
+
+/** OpenSSL demands more of what it shows: that its key is long enough, and that nothing stands before it that it takes for a certificate. */
+function refuseUnfit(identity: Identity, where: string): void {
+  try {
+    createSecureContext(identity);
+  } catch (error) {
+    const { reason = 'it says no more' } = error as { readonly reason?: string };
+    throw unusable(where, `it cannot be shown over TLS (${printable(reason, 128)}): give another one`);
+  }
 }
 
 function privateKey(pem: string, where: string): KeyObject {

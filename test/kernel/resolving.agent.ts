@@ -4,7 +4,7 @@
  *     resolving.agent.ts NAME:PORT …      on each message of its parent it says how it stands
  */
 import { MappingRegistry } from '../../daemon/core/registry.ts';
-import { ReplicaNames } from '../../daemon/rpc/replicas.ts';
+import { replicasOf } from '../../daemon/rpc/replicas.ts';
 import { grpcConnector } from '../../daemon/rpc/reportconnector.ts';
 import { Reporter } from '../../daemon/rpc/reporter.ts';
 import { hasty } from '../rpc/clock.ts';
@@ -26,8 +26,6 @@ const accepted: Record<string, number> = {};
 const ended: Record<string, number> = {};
 const connected = new Set<string>();
 let [resolved, unresolved] = [0, 0];
-const clock = hasty(500, 30);
-const names = new ReplicaNames(clock);
 const registry = new MappingRegistry(16);
 const reporter = new Reporter({
   registry,
@@ -38,8 +36,8 @@ const reporter = new Reporter({
   agent: { node: 'node-a', bootID: 'boot-1', epoch: 1, version: '1' },
   status: () => ({ addresses: [], pools: [] }),
   connect: grpcConnector(),
-  resolve: (host) => names.resolve(host),
-  clock,
+  resolve: replicasOf,
+  clock: hasty(500, 30),
   random: Math.random,
   observer: {
     connected: (address) => {

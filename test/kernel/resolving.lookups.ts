@@ -1,31 +1,19 @@
 /**
  * Asks for the addresses of a name again and again, as a process of its own:
  *
- *     resolving.lookups.ts NAME COUNT AT-ONCE [impatient]      prints how that went, as JSON
- *
- * Whoever is impatient asks name servers without the help of glibc.
+ *     resolving.lookups.ts NAME COUNT      64 times at once, COUNT times in all; prints how that went, as JSON
  */
-import { systemClock } from '../../daemon/ops/clock.ts';
-import { ReplicaNames } from '../../daemon/rpc/replicas.ts';
+import { replicasOf } from '../../daemon/rpc/replicas.ts';
 
-/** On which there is no time. */
-const AT_ONCE = {
-  after: (_ms: number, call: () => void) => {
-    call();
-    return () => {};
-  },
-};
-const [name = '', count = '0', atOnce = '1', impatient] = process.argv.slice(2);
-const clock = impatient === undefined ? systemClock : AT_ONCE;
+const [name = '', count = '0'] = process.argv.slice(2);
 let [left, found, failed] = [Number(count), 0, 0];
 const addresses = new Set<string>();
 
 async function ask(): Promise<void> {
-  const names = new ReplicaNames(clock);
   while (left > 0) {
     left -= 1;
     try {
-      for (const address of await names.resolve(name)) addresses.add(address);
+      for (const address of await replicasOf(name)) addresses.add(address);
       found += 1;
     } catch {
       failed += 1;
@@ -33,5 +21,5 @@ async function ask(): Promise<void> {
   }
 }
 
-await Promise.all(Array.from({ length: Number(atOnce) }, ask));
+await Promise.all(Array.from({ length: 64 }, ask));
 process.stdout.write(JSON.stringify({ found, failed, addresses: [...addresses] }));

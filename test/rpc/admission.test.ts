@@ -222,7 +222,9 @@ test('where anybody may call the oldest of too many that do not end gives way, a
 });
 
 test('while it is not known who calls nothing is read, few may wait, and who is known does not wait behind them', async (t) => {
-  const { session, asks } = await scene(t, { strangers: { calls: { ofAll: 15, ofOne: 15 }, bytes: 1_000_000 } });
+  const { session, asks } = await scene(t, {
+    strangers: { calls: { ofAll: 15, ofOne: 15 }, bytes: { ofAll: 1_000_000, ofOne: 1_000_000 } },
+  });
   const own = session();
   const open = calls(own, 20, LIST, 'slow', QUESTION.subarray(0, 3));
   const counts = answered(open);
@@ -242,7 +244,9 @@ test('while it is not known who calls nothing is read, few may wait, and who is 
 });
 
 test('who sends on and on while it is not known who it is is refused', async (t) => {
-  const { session, asks } = await scene(t, { strangers: { ...SERVER_LIMITS.strangers, bytes: 100_000 } });
+  const { session, asks } = await scene(t, {
+    strangers: { ...SERVER_LIMITS.strangers, bytes: { ofAll: 1_000_000, ofOne: 100_000 } },
+  });
   const own = session();
   const patient = openCall(session(), LIST, { who: 'slow' });
   const counts = answered([patient]);
@@ -251,6 +255,19 @@ test('who sends on and on while it is not known who it is is refused', async (t)
   for (const call of open) t.is(await call.status, RESOURCE_EXHAUSTED);
   t.is(await asks('ann'), OK);
   t.deepEqual([...counts], []);
+});
+
+test('all who are not known yet may send so much together, and who came first may wait', async (t) => {
+  const { session, asks } = await scene(t, {
+    strangers: { ...SERVER_LIMITS.strangers, bytes: { ofAll: 250_000, ofOne: 200_000 } },
+  });
+  const open: OpenCall[] = [];
+  for (let count = 0; count < 6; count++)
+    open.push(...calls(session(), 1, LIST, 'slow', beginningOf(1_000_000, 60_000)));
+  const counts = answered(open);
+  await eventually(() => counts.get(RESOURCE_EXHAUSTED) === 2);
+  t.is(await asks('ann'), OK);
+  t.is(counts.get(RESOURCE_EXHAUSTED), 2);
 });
 
 test('a request counts until it is known whether it is allowed', async (t) => {

@@ -1,7 +1,11 @@
-import { X509Certificate } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { connect, createServer } from 'node:tls';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect, createSecureContext, createServer } from 'node:tls';
 import test from 'ava';
 import fc from 'fast-check';
 import { issueServer, makeAuthority } from '../../daemon/trust/certificates.ts';
@@ -130,6 +134,67 @@ test('V27: certificates and keys with any byte changed, cut or added never do wo
   );
   t.pass();
 });
+
+/** Of a certificate or key as PEM, with bytes inside changed: what stands around them is as it should be. */
+function withBytes(pem: string, changes: readonly (readonly [at: number, to: number])[]): string {
+  return pem.replace(/(-----BEGIN [^-]+-----)([^-]+)(-----END [^-]+-----)/, (_, begin, body, end) => {
+    const bytes = Buffer.from(body, 'base64');
+    for (const [at, to] of changes) bytes[at % bytes.length] = to;
+    return `${begin}\n${bytes.toString('base64').replace(/.{64}/g, '$&\n')}\n${end}`;
+  });
+}
+
+test('V27: whatever is in a certificate and its key, what is taken can be shown over TLS, and the rest is refused with a message', (t) => {
+  const one = issueServer(authority, ['localhost'], { from: now, to: now + 86_400_000 });
+  const change = fc.tuple(fc.nat(2_000), fc.nat(255));
+  const before = fc.constantFrom(
+    '',
+    'some words\n',
+    one.cert.replaceAll('CERTIFICATE', 'X509 CERTIFICATE'),
+    one.cert.replaceAll('CERTIFICATE', 'TRUSTED CERTIFICATE'),
+    '-----BEGIN X509 CERTIFICATE-----\nAAAA\n-----END X509 CERTIFICATE-----\n',
+    '-----BEGIN CERTIFICATE-----\n',
+  );
+  const changes = fc.oneof(fc.constant([]), fc.array(change, { maxLength: 3 }));
+  let taken = 0;
+  fc.assert(
+    fc.property(before, changes, changes, (first, ofCert, ofKey) => {
+      const made = { cert: first + withBytes(one.cert, ofCert), key: withBytes(one.key, ofKey) };
+      try {
+        const identity = readIdentity(made.cert, made.key, WHERE);
+        createSecureContext(identity);
+        createSecureContext({ ca: identity.cert });
+        taken += 1;
+      } catch (error) {
+        const { code, message } = error as { code?: string; message: string };
+        if (code !== 'CONFIG_INVALID' || !/^\/tls\/tls\.(crt|key): /.test(message)) throw error;
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+  t.true(taken > 10, `${taken} were taken`);
+});
+
+test('V27: a certificate whose key is too short for TLS is refused before it is shown', (t) => {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 512 });
+  const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const cert = selfSigned(key);
+  t.throws(() => readIdentity(cert, key, WHERE), {
+    code: 'CONFIG_INVALID',
+    message: '/tls/tls.crt: it cannot be shown over TLS (ee key too small): give another one',
+  });
+});
+
+function selfSigned(key: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'berth-short-'));
+  try {
+    writeFileSync(join(directory, 'key'), key);
+    const args = ['req', '-x509', '-key', 'key', '-subj', '/CN=localhost', '-days', '1', '-sha256'];
+    return execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' }).toString();
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
 
 test('V18: no message about a key holds a part of it', (t) => {
   const lines = authority.key.split('\n').filter((line) => line.length > 20 && !line.startsWith('-----'));

@@ -1,5 +1,5 @@
 import test from 'ava';
-import { namesOf } from '../../daemon/rpc/searchlist.ts';
+import { addressesIn, namesOf } from '../../daemon/rpc/hostfiles.ts';
 
 /** As kubelet writes it for a pod. */
 const POD = `search berth-system.svc.cluster.local svc.cluster.local cluster.local
@@ -33,3 +33,19 @@ for (const [what, host, resolvConf, names] of CASES) {
     t.deepEqual(namesOf(host, resolvConf), names);
   });
 }
+
+const HOSTS = `# written by kubelet
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost   # both
+192.0.2.7 Replicas.Example other#name
+ 192.0.2.8  other
+#192.0.2.9 other
+`;
+
+test('the addresses in hosts(5) are those of the lines that have the name', (t) => {
+  t.deepEqual(addressesIn(HOSTS, 'localhost'), ['127.0.0.1', '::1']);
+  t.deepEqual(addressesIn(HOSTS, 'replicas.example.'), ['192.0.2.7']);
+  t.deepEqual(addressesIn(HOSTS, 'other'), ['192.0.2.7', '192.0.2.8']);
+  t.deepEqual(addressesIn(HOSTS, 'name'), []);
+  t.deepEqual(addressesIn('', 'localhost'), []);
+});
