@@ -10,6 +10,8 @@ import { computedTime } from './clock.ts';
 function reporting(first: readonly string[] | Error) {
   const { clock, pass } = computedTime();
   const streams = new Map<string, ReportStreamListener>();
+  /** They accept nobody any more. */
+  const gone = new Set<string>();
   const asked: number[] = [];
   let answer = first;
   const reporter = new Reporter({
@@ -19,6 +21,7 @@ function reporting(first: readonly string[] | Error) {
     status: () => ({}),
     connect: (address, listener) => {
       streams.set(address, listener);
+      if (gone.has(address)) return { write: () => {}, cancel: () => streams.delete(address) };
       queueMicrotask(() => listener.response({ accepted: { replica: 'r' }, ack: { sequence: 1 } }));
       return { write: () => {}, cancel: () => streams.delete(address) };
     },
@@ -55,6 +58,7 @@ function reporting(first: readonly string[] | Error) {
     },
     lose: (address: string) => {
       const listener = streams.get(address);
+      gone.add(address);
       streams.delete(address);
       listener?.ended(status.UNAVAILABLE, 'gone');
     },
