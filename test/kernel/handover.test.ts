@@ -94,7 +94,7 @@ test.serial(
       async () => (await udp.ask(200)) === sees('new'),
       'the flow of UDP follows when the old pod has ended',
     );
-    t.not(await tcp.ask(), sees('old'));
+    await site.until(async () => (await tcp.ask(200)) !== sees('old'), 'the connection of TCP is cut');
     t.deepEqual(await site.agreed(second), holdings);
     t.deepEqual(second.logged('violation'), []);
   },
