@@ -53,11 +53,11 @@ export class Arrival {
     const refuse = (refusal: Refusal) => this.#refuse(refusal);
     if (!streaming) {
       this.#leave = inbox.enter(key, refuse);
-      this.#came = inbox.await(refuse);
+      this.#came = inbox.await(inbox.limits.single, refuse);
     }
     this.#inbox = inbox;
     this.#key = key;
-    this.#framing = new Framing(streaming ? inbox.limits.message.streamed : inbox.limits.message.single);
+    this.#framing = new Framing(inbox.limits[streaming ? 'streamed' : 'single'].bytes);
     // grpc-js gets what passes here, and nothing of what is refused: it would decode it, and end the call once more.
     const decoders = stream.listeners('data');
     stream.removeAllListeners('data');
@@ -123,7 +123,7 @@ export class Arrival {
     if (!streaming && framing.whole > 2) throw new Refusal(status.UNIMPLEMENTED, 'a request has one message');
     // A piece keeps alive what was read from the socket together with it, and grpc-js inflates messages as they come.
     const read = chunk.buffer === this.#lastBuffer ? 0 : chunk.buffer.byteLength;
-    const bytes = PIECE + read + (framing.compressed - compressed) * inbox.limits.message.streamed;
+    const bytes = PIECE + read + (framing.compressed - compressed) * inbox.limits.streamed.bytes;
     inbox.hold(this.#key, bytes);
     this.#held += bytes;
     this.#heldOfLast = framing.whole === whole ? this.#heldOfLast + bytes : bytes;
@@ -136,7 +136,7 @@ export class Arrival {
     if (within && this.#awaited === whole) return;
     this.#came();
     this.#awaited = within ? whole : undefined;
-    this.#came = within ? inbox.await((refusal) => this.#refuse(refusal)) : () => {};
+    this.#came = within ? inbox.await(inbox.limits.streamed, (refusal) => this.#refuse(refusal)) : () => {};
   }
 
   #drop(left: number): void {

@@ -92,8 +92,9 @@ export interface ServerLimits {
 
 const KB = 1024;
 const MB = 1024 * KB;
-/** Questions are far shorter. */
-const MESSAGE = { single: 64 * KB, streamed: MB } as const;
+/** Questions are far shorter, and come at once. Thousands of agents that come again together wait for each other. */
+const MESSAGES = { single: { bytes: 64 * KB, ms: 10_000 }, streamed: { bytes: MB, ms: 60_000 } } as const;
+const SHORT = { bytes: KB, ms: 10_000 } as const;
 
 export const SERVER_LIMITS: ServerLimits = {
   // Agents hold one connection each, and clients some; the nodes of a cloud may all have the address of its NAT.
@@ -105,14 +106,13 @@ export const SERVER_LIMITS: ServerLimits = {
   inbox: {
     requests: { ofAll: 1_000, ofOne: 100 },
     bytes: { ofAll: 128 * MB, ofOne: 16 * MB },
-    message: MESSAGE,
-    completeMs: 10_000,
+    ...MESSAGES,
   },
   anybody: {
     requests: { ofAll: 250, ofOne: 250 },
     bytes: { ofAll: 8 * MB, ofOne: MB },
-    message: { single: KB, streamed: KB },
-    completeMs: 10_000,
+    single: SHORT,
+    streamed: SHORT,
   },
   // As many as there are tokens that may wait to be reviewed, and as many again of others.
   strangers: { calls: { ofAll: 4_096, ofOne: 2_048 }, bytes: { ofAll: 64 * MB, ofOne: 256 * KB } },
@@ -121,7 +121,7 @@ export const SERVER_LIMITS: ServerLimits = {
 /** Watchers of the cluster hear of changes so often at most. */
 const BATCH_MS = 50;
 const LIMITS = {
-  'grpc.max_receive_message_length': MESSAGE.streamed,
+  'grpc.max_receive_message_length': MESSAGES.streamed.bytes,
   'grpc.max_concurrent_streams': 100,
   // In MiB, for everything that one connection makes Node hold.
   'grpc-node.max_session_memory': 10,

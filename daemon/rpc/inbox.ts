@@ -13,10 +13,15 @@ export interface InboxLimits {
   readonly requests: ShareLimits;
   /** Of them, and of the unfinished messages of streams. */
   readonly bytes: ShareLimits;
-  /** Of one message: of a request with only one, and of a stream of them. */
-  readonly message: { readonly single: number; readonly streamed: number };
-  /** How long a message may take to come, in ms. */
-  readonly completeMs: number;
+  /** Of the message of a request with only one, and of each message of a stream. */
+  readonly single: MessageLimits;
+  readonly streamed: MessageLimits;
+}
+
+export interface MessageLimits {
+  readonly bytes: number;
+  /** How long it may take to come, in ms. */
+  readonly ms: number;
 }
 
 export interface InboxOptions {
@@ -81,11 +86,10 @@ export class Inbox {
     this.#bytes.add(key, -bytes);
   }
 
-  /** Calls `refuse` unless what is awaited has come in time. Returns what says that it has. */
-  await(refuse: (refusal: Refusal) => void): () => void {
-    const { clock, limits } = this.#options;
-    return clock.after(limits.completeMs, () =>
-      refuse(new Refusal(status.DEADLINE_EXCEEDED, `the message did not come within ${limits.completeMs / 1_000} s`)),
+  /** Calls `refuse` unless the message has come in time. Returns what says that it has. */
+  await({ ms }: MessageLimits, refuse: (refusal: Refusal) => void): () => void {
+    return this.#options.clock.after(ms, () =>
+      refuse(new Refusal(status.DEADLINE_EXCEEDED, `the message did not come within ${ms / 1_000} s`)),
     );
   }
 }

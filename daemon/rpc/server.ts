@@ -59,15 +59,15 @@ export interface Served {
 
 const MB = 1024 * 1024;
 // No request needs 4 KiB; grpc-js holds decompressed bytes to it too.
-const MESSAGE = 64 * 1024;
+const MESSAGE = { bytes: 64 * 1024, ms: 10_000 } as const;
 export const AGENT_LIMITS: AgentLimits = {
   connections: { ofAll: 128, ofOne: 64 },
   watchers: { ofAll: 64, ofOne: 32 },
   inbox: {
     requests: { ofAll: 200, ofOne: 100 },
     bytes: { ofAll: 8 * MB, ofOne: 4 * MB },
-    message: { single: MESSAGE, streamed: MESSAGE },
-    completeMs: 10_000,
+    single: MESSAGE,
+    streamed: MESSAGE,
   },
   // Of a page, which has a megabyte, the next ones can be had while it is read.
   outbox: { ofConnection: 2 * MB, ofCaller: 8 * MB, ofAll: 16 * MB, takenMs: 30_000 },
@@ -88,7 +88,7 @@ const AT_ONCE: Pick<Clock, 'monotonic' | 'after'> = {
   },
 };
 const OPTIONS = {
-  'grpc.max_receive_message_length': MESSAGE,
+  'grpc.max_receive_message_length': MESSAGE.bytes,
   'grpc.max_concurrent_streams': 100,
   // In MiB, for everything that one connection makes Node hold.
   'grpc-node.max_session_memory': 10,

@@ -19,6 +19,8 @@ const HELLO = framed(
 const STATUS = framed(ReportService.report.requestSerialize({ status: { sequence: 0 } }));
 const [OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, INTERNAL, UNAUTHENTICATED] = ['0', '4', '8', '13', '16'];
 
+const SHORTLY = { bytes: 1_000, ms: 50 };
+
 /** A message of so many bytes, but for its end. */
 function beginningOf(length: number, bytes: number): Buffer {
   return framed(Buffer.alloc(bytes), 0, length);
@@ -132,7 +134,7 @@ test('all callers together have a limit too', async (t) => {
 });
 
 test('a request is given up that does not end in time', async (t) => {
-  const { session, asks } = await scene(t, { inbox: { ...SERVER_LIMITS.inbox, completeMs: 50 } });
+  const { session, asks } = await scene(t, { inbox: { ...SERVER_LIMITS.inbox, single: SHORTLY } });
   const own = session();
   const open = calls(own, 5, LIST, 'eve', QUESTION.subarray(0, 3));
   // All of it but its end.
@@ -142,7 +144,7 @@ test('a request is given up that does not end in time', async (t) => {
 });
 
 test('a stream may be silent for as long as it likes, but not in the midst of a message', async (t) => {
-  const { session, served } = await scene(t, { inbox: { ...SERVER_LIMITS.inbox, completeMs: 50 } });
+  const { session, served } = await scene(t, { inbox: { ...SERVER_LIMITS.inbox, streamed: SHORTLY } });
   const own = session();
   const [silent, cut] = calls(own, 2, REPORT, 'agent', Buffer.alloc(0)) as [OpenCall, OpenCall];
   const late = answered([silent, cut]);

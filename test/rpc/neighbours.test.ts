@@ -144,7 +144,7 @@ test.serial('I10: one user cannot have all watches', async (t) => {
 });
 
 test.serial('V15: requests that do not end are few at the socket too', async (t) => {
-  const inbox = { ...AGENT_LIMITS.inbox, requests: { ofAll: 5, ofOne: 5 }, completeMs: 200 };
+  const inbox = { ...AGENT_LIMITS.inbox, requests: { ofAll: 5, ofOne: 5 }, single: { bytes: 1_000, ms: 200 } };
   const { socketPath, client } = await fixture(t, { limits: { inbox } });
   const session = connectHttp2('http://localhost', { createConnection: () => connect({ path: socketPath }) });
   session.on('error', () => {});
