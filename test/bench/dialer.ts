@@ -2,7 +2,7 @@
  * New TCP connections by system calls of this thread: client and server in one, so that everything that the kernel does for a
  * connection (both hosts and the node between them are namespaces of this machine) is CPU time of this thread.
  */
-import { bind, check, close, libcFunction, recv, send, setsockopt, socket } from '../../daemon/native/libc.ts';
+import { bind, check, close, errno, libcFunction, recv, send, setsockopt, socket } from '../../daemon/native/libc.ts';
 import type { Namespace } from '../kernel/namespace.ts';
 
 const AF_INET = 2;
@@ -12,6 +12,7 @@ const SO_LINGER = 13;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 const SOMAXCONN = 4_096;
+const EINTR = 4;
 
 const connect = libcFunction<(fd: number, address: Uint8Array, length: number) => number>(
   'int connect(int, void *, uint32_t)',
@@ -60,7 +61,11 @@ export function dial(
       setsockopt(fd, SOL_SOCKET, SO_LINGER, RESET);
       setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, SECONDS);
       const address = addresses[index % addresses.length] as Uint8Array;
-      check('connect', connect()(fd, address, address.length));
+      let connected: number;
+      // The end of a child process interrupts it; asked again it goes on waiting.
+      do connected = connect()(fd, address, address.length);
+      while (connected < 0 && errno() === EINTR);
+      check('connect', connected);
       const answered = check('accept', accept()(listener, null, null));
       if (talk === 'exchange') {
         send(fd, REQUEST);
