@@ -246,7 +246,8 @@ test.serial(
     await site.until(() => second.logged('failure').some(({ operation }) => operation === 'state'), 'it says so again');
     rmSync(join(path, 'filler'));
     await site.agreed(second, (all) => all.length === 4);
-    t.is(second.logged('recovered').filter(({ operation }) => operation === 'state').length, 1);
+    const recovered = () => second.logged('recovered').filter(({ operation }) => operation === 'state').length;
+    await site.until(() => recovered() === 1, 'it says that it is well again');
   },
 );
 
