@@ -220,7 +220,10 @@ for (const layout of LAYOUTS) {
           void conversation.ask(1);
           const { localPort } = conversation;
           const entry = await answered(
-            () => tracked(topology.node).find(({ original }) => original.sourcePort === localPort),
+            () =>
+              tracked(topology.node).find(
+                ({ original }) => original.sourcePort === localPort && original.destination === service[family],
+              ),
             'the connection is tracked',
           );
           t.is(entry.reply.source, backend.address[family]);
