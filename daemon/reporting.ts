@@ -47,7 +47,8 @@ export function openReporter(options: AgentOptions, reported: Reported): Reporte
     registry,
     targets: options.aggregator ?? [],
     agent: { node: options.nodeName, bootID, epoch, version: VERSION },
-    status: () => nodeStatus(reconciler, pods.addresses),
+    addresses: () => nodeAddresses(reconciler, pods.addresses),
+    pools: () => poolStatuses(reconciler),
     connect: connectorOf(options, log),
     resolve: replicasOf,
     clock: systemClock,
@@ -72,28 +73,29 @@ function connectorOf(options: AgentOptions, log: Log) {
   return grpcConnector(channel, targetNameOptions(name));
 }
 
-function nodeStatus(
-  { nodeAddresses, ledger }: Reconciler,
+function nodeAddresses(
+  reconciler: Reconciler,
   ofNode: readonly ReportedAddress[],
-): berth.v1.NodeStatus.$Properties {
+): readonly berth.v1.NodeAddress.$Properties[] {
+  const found = reconciler.nodeAddresses.map(({ address }) => address);
+  return allAddresses(ofNode, found)
+    .slice(0, MAX_ADDRESSES)
+    .map(({ type, address }) => ({ type: addressTypeNumber(type), address }));
+}
+
+function poolStatuses({ ledger }: Reconciler): readonly berth.v1.PoolStatus.$Properties[] {
   const now = systemClock.monotonic();
-  const found = nodeAddresses.map(({ address }) => address);
-  return {
-    addresses: allAddresses(ofNode, found)
-      .slice(0, MAX_ADDRESSES)
-      .map(({ type, address }) => ({ type: addressTypeNumber(type), address })),
-    pools: ledger
-      .pools()
-      .slice(0, MAX_POOLS)
-      .map((pool) => ({
-        name: pool.name,
-        ports: poolSize(pool),
-        freeTcp: ledger.free(pool.name, now, 'TCP'),
-        freeUdp: ledger.free(pool.name, now, 'UDP'),
-        freeSctp: ledger.free(pool.name, now, 'SCTP'),
-        ranges: pool.ranges.slice(0, MAX_RANGES),
-      })),
-  };
+  return ledger
+    .pools()
+    .slice(0, MAX_POOLS)
+    .map((pool) => ({
+      name: pool.name,
+      ports: poolSize(pool),
+      freeTcp: ledger.free(pool.name, now, 'TCP'),
+      freeUdp: ledger.free(pool.name, now, 'UDP'),
+      freeSctp: ledger.free(pool.name, now, 'SCTP'),
+      ranges: pool.ranges.slice(0, MAX_RANGES),
+    }));
 }
 
 /** One line when an aggregator is lost, and one when it is back: not one for each attempt between them. */

@@ -14,8 +14,10 @@ type Request = berth.v1.ReportRequest.$Properties;
 export interface Narrated {
   readonly registry: MappingRegistry;
   readonly agent: ReportedAgent;
-  /** Asked for every NodeStatus, and before changes are told. */
-  status(): berth.v1.NodeStatus.$Properties;
+  /** Asked for every NodeStatus, and before changes are told: cheap. */
+  addresses(): readonly berth.v1.NodeAddress.$Properties[];
+  /** Asked for every NodeStatus alone: what is free is counted. */
+  pools(): readonly berth.v1.PoolStatus.$Properties[];
 }
 
 /** The aggregator takes messages of at most 1 MiB. */
@@ -65,13 +67,13 @@ export class Narration {
   }
 
   #status(): berth.v1.NodeStatus.$Properties {
-    const status = this.#of.status();
-    this.#addresses = textOf(status);
-    return status;
+    const addresses = [...this.#of.addresses()];
+    this.#addresses = JSON.stringify(addresses);
+    return { addresses, pools: [...this.#of.pools()] };
   }
 
   #haveAddressesChanged(): boolean {
-    return textOf(this.#of.status()) !== this.#addresses;
+    return JSON.stringify(this.#of.addresses()) !== this.#addresses;
   }
 
   #part(): Request {
@@ -108,10 +110,6 @@ export class Narration {
     this.#told = sequence;
     return { delta: { previous, sequence, changes: steps.map(({ kind, live }) => ({ [kind]: reported(live) })) } };
   }
-}
-
-function textOf({ addresses = [] }: berth.v1.NodeStatus.$Properties): string {
-  return JSON.stringify(addresses);
 }
 
 /** As many of the changes as one message takes; one at least. Each beginning leads to a state that there was. */

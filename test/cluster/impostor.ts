@@ -12,6 +12,8 @@ import { targetNameOptions, tlsCredentials } from '../../daemon/rpc/tls/channel.
 import { ChannelFiles } from '../../daemon/trust/channelfiles.ts';
 import { readToken } from '../../daemon/trust/files.ts';
 
+import { SILENT } from '../rpc/silent.ts';
+
 const [host = '', port, authorities = '', name, token = '', node = ''] = process.argv.slice(2);
 const { promise: ended, resolve } = Promise.withResolvers<string>();
 const material = new ChannelFiles({ authorities }, (error) => resolve(String(error)));
@@ -20,19 +22,16 @@ using reporter = new Reporter({
   registry: new MappingRegistry(),
   targets: [{ host, port: Number(port), literal: true }],
   agent: { node, bootID: 'impostor', epoch: 2 ** 40, version: '0' },
-  status: () => ({ addresses: [], pools: [] }),
+  addresses: () => [],
+  pools: () => [],
   connect: grpcConnector(channel, targetNameOptions(name)),
   resolve: () => Promise.reject(new Error('no names')),
   clock: systemClock,
   random: () => 0,
   observer: {
+    ...SILENT,
     connected: () => resolve('accepted'),
-    dropped: () => {},
     lost: (_address, code, details) => resolve(`${status[code]} ${details}`),
-    sent: () => {},
-    resync: () => {},
-    resolved: () => {},
-    unresolved: () => {},
   },
 });
 reporter.start();

@@ -34,7 +34,8 @@ const reporter = new Reporter({
     return { host, port: Number(port), literal: false };
   }),
   agent: { node: 'node-a', bootID: 'boot-1', epoch: 1, version: '1' },
-  status: () => ({ addresses: [], pools: [] }),
+  addresses: () => [],
+  pools: () => [],
   connect: grpcConnector(),
   resolve: replicasOf,
   clock: hasty(500, 30),

@@ -13,6 +13,8 @@ import { Reporter } from '../../daemon/rpc/reporter.ts';
 import { tlsCredentials } from '../../daemon/rpc/tls/channel.ts';
 import { mapping, NOW } from './fixture.ts';
 
+import { SILENT } from './silent.ts';
+
 const [addresses = '', name = '', epoch = '1', count, ca] = process.argv.slice(2);
 const targets = addresses.split(',').map((address) => {
   const [host = '', port = ''] = address.split(':');
@@ -39,19 +41,15 @@ for (const node of nodes) {
     registry,
     targets,
     agent: { node, bootID: 'boot-1', epoch: Number(epoch), version: '1.2.3' },
-    status: () => ({ addresses: [], pools: [] }),
+    addresses: () => [],
+    pools: () => [],
     connect: connectorOf(node),
     resolve: () => Promise.reject(new Error('no names here')),
     clock: systemClock,
     random: Math.random,
     observer: {
-      connected: () => {},
+      ...SILENT,
       lost: (_address, code, details) => process.stdout.write(`${node} ${code} ${details}\n`),
-      dropped: () => {},
-      sent: () => {},
-      resync: () => {},
-      resolved: () => {},
-      unresolved: () => {},
     },
   });
   reporter.start();

@@ -108,18 +108,16 @@ export function agent(t: ExecutionContext, addresses: readonly string[], options
       epoch: options.epoch ?? 1,
       version: '1.2.3',
     },
-    status: () => ({
-      addresses: [
-        { type: 1, address: '192.0.2.10' },
-        { type: 4, address: 'a.internal' },
-      ],
-      pools: [
-        {
-          ...{ name: 'default', ports: 100, freeTcp: 99, freeUdp: 98, freeSctp: 97 },
-          ranges: [{ first: 20_000, last: 20_099 }],
-        },
-      ],
-    }),
+    addresses: () => [
+      { type: 1, address: '192.0.2.10' },
+      { type: 4, address: 'a.internal' },
+    ],
+    pools: () => [
+      {
+        ...{ name: 'default', ports: 100, freeTcp: 99, freeUdp: 98, freeSctp: 97 },
+        ranges: [{ first: 20_000, last: 20_099 }],
+      },
+    ],
     connect: options.connect ?? grpcConnector(),
     resolve: options.resolve ?? (() => Promise.reject(new Error('no names here'))),
     clock: systemClock,

@@ -18,7 +18,7 @@ function said(narration: Narration, registry: MappingRegistry): string | undefin
 }
 
 function narrationOf(registry: MappingRegistry): Narration {
-  return new Narration({ registry, agent: AGENT, status: () => ({}) });
+  return new Narration({ registry, agent: AGENT, addresses: () => [], pools: () => [] });
 }
 
 test('Hello, a snapshot, then what changed since, and nothing while nothing did', (t) => {
@@ -69,8 +69,16 @@ test('a Resync in the midst of a snapshot lets it go on: its parts are in order 
 test('a change is told after the addresses of the node, when these are others than were told', (t) => {
   const registry = new MappingRegistry();
   let addresses = ['192.0.2.1', '10.244.1.1'];
-  const status = () => ({ addresses: addresses.map((address) => ({ address })) });
-  const narration = new Narration({ registry, agent: AGENT, status });
+  const asked = { pools: 0 };
+  const narration = new Narration({
+    registry,
+    agent: AGENT,
+    addresses: () => addresses.map((address) => ({ address })),
+    pools: () => {
+      asked.pools += 1;
+      return [];
+    },
+  });
   t.is(said(narration, registry), 'hello');
   t.is(said(narration, registry), 'snapshot 0');
   addresses = ['192.0.2.1'];
@@ -80,4 +88,5 @@ test('a change is told after the addresses of the node, when these are others th
   t.is(said(narration, registry), 'delta 0-1 1');
   registry.set('node-a', mapping('b'), NOW);
   t.is(said(narration, registry), 'delta 1-2 1');
+  t.is(asked.pools, 2, 'for hello and the status alone: what is free is counted each time');
 });

@@ -8,6 +8,7 @@ import { ChangeFeed } from '../../daemon/rpc/feed.ts';
 import { ReportLink, type ReportStreamListener } from '../../daemon/rpc/reportlink.ts';
 import { computedTime } from './clock.ts';
 import { aggregator, eventually } from './clusterfixture.ts';
+import { SILENT } from './silent.ts';
 
 const AGENTS = 5_000;
 /** A replica lets so many handshakes be under way. */
@@ -37,18 +38,11 @@ test('agents that lose their replica together come again one by one: in no secon
     },
     clock,
     random: randomOf(1),
-    observer: {
-      connected: () => {},
-      lost: () => {},
-      dropped: () => {},
-      sent: () => {},
-      resync: () => {},
-      resolved: () => {},
-      unresolved: () => {},
-    },
+    observer: SILENT,
     agent: { node: 'node-a', bootID: 'b', epoch: 1, version: '1' },
     registry: new MappingRegistry(),
-    status: () => ({}),
+    addresses: () => [],
+    pools: () => [],
   };
   const links = Array.from({ length: AGENTS }, () => new ReportLink('replica', context));
   const busiest = () => {

@@ -5,6 +5,7 @@ import { MappingRegistry } from '../../daemon/core/registry.ts';
 import { Reporter } from '../../daemon/rpc/reporter.ts';
 import type { ReportStreamListener } from '../../daemon/rpc/reportlink.ts';
 import { computedTime } from './clock.ts';
+import { SILENT } from './silent.ts';
 
 /** The name has these addresses; an Error is that it cannot be resolved. */
 function reporting(first: readonly string[] | Error) {
@@ -18,7 +19,8 @@ function reporting(first: readonly string[] | Error) {
     registry: new MappingRegistry(),
     targets: [{ host: 'replicas', port: 1, literal: false }],
     agent: { node: 'node-a', bootID: 'b', epoch: 1, version: '1' },
-    status: () => ({}),
+    addresses: () => [],
+    pools: () => [],
     connect: (address, listener) => {
       streams.set(address, listener);
       if (gone.has(address)) return { write: () => {}, cancel: () => streams.delete(address) };
@@ -32,15 +34,7 @@ function reporting(first: readonly string[] | Error) {
     },
     clock,
     random: () => 1,
-    observer: {
-      connected: () => {},
-      lost: () => {},
-      dropped: () => {},
-      sent: () => {},
-      resync: () => {},
-      resolved: () => {},
-      unresolved: () => {},
-    },
+    observer: SILENT,
   });
   reporter.start();
   return {

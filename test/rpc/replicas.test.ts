@@ -5,6 +5,7 @@ import { grpcConnector } from '../../daemon/rpc/reportconnector.ts';
 import { Reporter } from '../../daemon/rpc/reporter.ts';
 import { hasty } from './clock.ts';
 import { type Aggregator, aggregator, eventually } from './clusterfixture.ts';
+import { SILENT } from './silent.ts';
 
 /** `leadsTo` says who listens at an address: replicas have one port for an agent, and ports of their own here. */
 function following(
@@ -20,7 +21,8 @@ function following(
     registry: new MappingRegistry(16),
     targets: [{ host: 'replicas', port: 1, literal: false }],
     agent: { node: 'node-a', bootID: 'b', epoch: 1, version: '1' },
-    status: () => ({}),
+    addresses: () => [],
+    pools: () => [],
     connect: (address, listener) => connect(leadsTo(address.split(':')[0] ?? '')?.address ?? '127.0.0.1:1', listener),
     resolve: async () => {
       if (answer instanceof Error) throw answer;
@@ -127,21 +129,18 @@ test('I10: whoever answers at addresses that are none any more is kept so often,
     registry: new MappingRegistry(16),
     targets: [{ host: 'replicas', port: 1, literal: false }],
     agent: { node: 'node-a', bootID: 'b', epoch: 1, version: '1' },
-    status: () => ({}),
+    addresses: () => [],
+    pools: () => [],
     connect: (_, listener) => accepting(listener),
     resolve: async () => answer,
     clock: hasty(500, 100),
     random: () => 0.5,
     observer: {
-      connected: () => {},
-      lost: () => {},
+      ...SILENT,
       dropped: (address) => dropped.push(address),
-      sent: () => {},
-      resync: () => {},
       resolved: () => {
         rounds += 1;
       },
-      unresolved: () => {},
     },
   });
   t.teardown(() => reporter[Symbol.dispose]());

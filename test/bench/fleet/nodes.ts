@@ -2,10 +2,12 @@
  * Many nodes in one process, each with the agent's own registry and reporter and a TLS connection of its own. A program. What it does
  * besides that is cheap: it has the processors together with the aggregator that is measured.
  */
+
 import { MappingRegistry } from '../../../daemon/core/registry.ts';
 import { systemClock } from '../../../daemon/ops/clock.ts';
 import { grpcConnector } from '../../../daemon/rpc/reportconnector.ts';
 import { Reporter } from '../../../daemon/rpc/reporter.ts';
+import { SILENT } from '../../rpc/silent.ts';
 import { credentialsOf, NAMED, type Place } from './channel.ts';
 import { answering } from './member.ts';
 import { CHANGING, MAPPINGS_PER_NODE, mappingOf, nodeName, PROBE, tokenOf } from './population.ts';
@@ -55,27 +57,17 @@ function simulated(place: Place, index: number): SimulatedNode {
     registry,
     targets: [{ host, port: Number(port), literal: true }],
     agent: { node: name, bootID: `boot-${index}`, epoch: 1, version: '1.0.0' },
-    status: () => ({
-      addresses: [
-        { type: 2, address: `10.100.${index >> 8}.${index & 255}` },
-        { type: 3, address: `198.18.${index >> 8}.${index & 255}` },
-        { type: 4, address: name },
-      ],
-      pools: [{ name: 'default', ports: 10_000, freeTcp: 9_970, freeUdp: 9_970, freeSctp: 10_000 }],
-    }),
+    addresses: () => [
+      { type: 2, address: `10.100.${index >> 8}.${index & 255}` },
+      { type: 3, address: `198.18.${index >> 8}.${index & 255}` },
+      { type: 4, address: name },
+    ],
+    pools: () => [{ name: 'default', ports: 10_000, freeTcp: 9_970, freeUdp: 9_970, freeSctp: 10_000 }],
     connect: grpcConnector(credentialsOf(place, tokenOf(name)), NAMED),
     resolve: async () => [],
     clock: systemClock,
     random: Math.random,
-    observer: {
-      connected: () => {},
-      lost: () => {},
-      dropped: () => {},
-      sent: () => {},
-      resync: (_address, reason) => console.error(`${name}: resync: ${reason}`),
-      resolved: () => {},
-      unresolved: () => {},
-    },
+    observer: { ...SILENT, resync: (_address, reason) => console.error(`${name}: resync: ${reason}`) },
   });
   reporter.start();
   return { index, registry, reporter };

@@ -81,7 +81,8 @@ export class Machine {
         epoch: this.#savedEpoch,
         version: '1',
       },
-      status: () => ({ addresses: [{ type: 1, address: '192.0.2.1' }], pools: [] }),
+      addresses: () => [{ type: 1, address: '192.0.2.1' }],
+      pools: () => [],
       connect: (address, listener) => {
         const stream = this.#network.connect(this.id, address.split(':')[0] as string, listener);
         return {
