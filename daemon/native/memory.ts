@@ -37,7 +37,8 @@ const SOON_MS = 5_000;
 const MADV_DONTNEED = 4;
 
 let due: NodeJS.Timeout | undefined;
-let begun = true;
+/** The code that only the start needs is mapped yet. */
+let codeOfStart = true;
 
 /**
  * In 5 s, gives the kernel what the process does not need: calls until then are one.
@@ -51,8 +52,8 @@ export function giveBackMemorySoon(): void {
     due = undefined;
     // Nothing is lost but memory.
     attempt(() => trim()(0));
-    if (begun) attempt(() => dropProgramCode(readFileSync('/proc/self/smaps', 'latin1'), process.execPath));
-    begun = false;
+    if (codeOfStart) attempt(() => dropProgramCode(readFileSync('/proc/self/smaps', 'latin1'), process.execPath));
+    codeOfStart = false;
   }, SOON_MS).unref();
 }
 

@@ -8,6 +8,7 @@ import { type ClusterRegistry, supersededMessage } from '../core/cluster.ts';
 import type { Moment, ReportedAgent } from '../core/noderecord.ts';
 import type { EndReason, Reply, ReportSession } from '../core/reportsession.ts';
 import type { Clock } from '../reconcile/ports.ts';
+import { TokenBucket } from '../reconcile/tokenbucket.ts';
 import type { AgentCaller } from './caller.ts';
 import { Refusal } from './refusal.ts';
 import { type ReportMessage, readReport } from './reportmessage.ts';
@@ -54,8 +55,7 @@ export class Conversation {
   readonly #cancelTimer: () => void;
   #session: ReportSession | undefined;
   #ended = false;
-  #credit = BURST;
-  #creditAt: number;
+  readonly #rate: TokenBucket;
   #sending = false;
   /** What waits for the answer before it to be sent: the newest of each kind. */
   #waiting: { accepted?: Response; resync?: Response; ack?: Response } = {};
@@ -64,7 +64,7 @@ export class Conversation {
     this.#context = context;
     this.#channel = channel;
     this.#mayReport = mayReport;
-    this.#creditAt = context.clock.monotonic();
+    this.#rate = new TokenBucket(context.clock, MESSAGES_PER_SECOND, BURST);
     this.#cancelTimer = context.clock.after(HELLO_MS, () => {
       if (this.#session === undefined) this.refuse(new Refusal(status.INVALID_ARGUMENT, 'hello: did not come'));
     });
@@ -77,7 +77,9 @@ export class Conversation {
   take(message: berth.v1.ReportRequest.$Properties): void {
     if (this.#ended) return;
     try {
-      this.#spend();
+      if (!this.#rate.take()) {
+        throw new Refusal(status.RESOURCE_EXHAUSTED, `more than ${MESSAGES_PER_SECOND} messages a second`);
+      }
       this.#take(message);
     } catch (thrown) {
       if (!(thrown instanceof Refusal)) throw thrown;
@@ -151,16 +153,6 @@ export class Conversation {
     if (kind === undefined || response === undefined || this.#ended) return;
     delete this.#waiting[kind];
     this.#channel.send(response, () => this.#sendNext());
-  }
-
-  #spend(): void {
-    const now = this.#context.clock.monotonic();
-    this.#credit = Math.min(BURST, this.#credit + ((now - this.#creditAt) / 1_000) * MESSAGES_PER_SECOND);
-    this.#creditAt = now;
-    if (this.#credit < 1) {
-      throw new Refusal(status.RESOURCE_EXHAUSTED, `more than ${MESSAGES_PER_SECOND} messages a second`);
-    }
-    this.#credit -= 1;
   }
 
   #end(): void {

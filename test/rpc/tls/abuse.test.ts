@@ -34,6 +34,18 @@ async function growthDuring(work: Promise<unknown>): Promise<number> {
   return (most - before) / MB;
 }
 
+/** A server at which Ann and Eve have equal rights, and Ann is a client already. */
+async function besieged(t: ExecutionContext) {
+  const { address, tokens, rights } = await secured(t);
+  for (const name of ['ann', 'eve']) {
+    tokens.set(name, owner(name));
+    rights.add(`${name} list *`);
+  }
+  const client = dial(t, address, { token: 'ann' });
+  t.is(await list(client), 'OK');
+  return { address, client };
+}
+
 /** Attacks by anybody who can connect, and those of a caller who is known and may ask. */
 const FLOODS: readonly (readonly [attack: string, token?: string])[] = [
   ['rapidReset'],
@@ -49,13 +61,7 @@ for (const [attack, token] of FLOODS) {
   test.serial(
     `V15: ${attack}${token ? ' by a caller' : ''}: memory is bounded, and others are served meanwhile`,
     async (t) => {
-      const { address, tokens, rights } = await secured(t);
-      for (const name of ['ann', 'eve']) {
-        tokens.set(name, owner(name));
-        rights.add(`${name} list *`);
-      }
-      const client = dial(t, address, { token: 'ann' });
-      t.is(await list(client), 'OK');
+      const { address, client } = await besieged(t);
       const child = attacker(t, address, attack, token);
       let served = 0;
       let ended = false;
@@ -84,13 +90,7 @@ for (const [attack, token, expected, most] of [
   ['manyUnfinished', 'eve', 'RESOURCE_EXHAUSTED', 300],
 ] as const) {
   test.serial(`V15: ${attack} requests${token ? ' of a caller' : ''} cost little, and others are served`, async (t) => {
-    const { address, tokens, rights } = await secured(t);
-    for (const name of ['ann', 'eve']) {
-      tokens.set(name, owner(name));
-      rights.add(`${name} list *`);
-    }
-    const client = dial(t, address, { token: 'ann' });
-    t.is(await list(client), 'OK');
+    const { address, client } = await besieged(t);
     const child = attacker(t, address, attack, token);
     const data = once(child.stdout as NonNullable<ChildProcess['stdout']>, 'data');
     const growth = await growthDuring(data);
@@ -118,11 +118,11 @@ test.serial('V14: while 1,000 handshakes are half open calls are answered and ne
   const child = attacker(t, address, 'half');
   const [said] = (await once(child.stdout as NonNullable<ChildProcess['stdout']>, 'data')) as [Buffer];
   t.deepEqual(JSON.parse(said.toString()), { open: 1_000 });
-  const besieged = await slowest(() => list(connected), 200);
+  const beset = await slowest(() => list(connected), 200);
   // A new client comes in while all of them stand.
   t.is(await list(dial(t, address, { token: 'ann' })), 'OK');
   t.deepEqual(refused, []);
-  t.log(`p99 of a call: ${quiet.toFixed(1)} ms before, ${besieged.toFixed(1)} ms with 1,000 half-open handshakes`);
+  t.log(`p99 of a call: ${quiet.toFixed(1)} ms before, ${beset.toFixed(1)} ms with 1,000 half-open handshakes`);
 });
 
 /** The 99th of a hundred, in ms; each must be answered. */
