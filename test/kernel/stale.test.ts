@@ -63,6 +63,13 @@ class Node implements AsyncDisposable {
     );
   }
 
+  /** Nothing of the pod stands, and nobody holds its number any more: the kernel itself answers who still asks. */
+  async released(): Promise<void> {
+    await this.agent.released('app');
+    const held = () => this.topology.node.run('/usr/bin/ss', ['-Hanu', `sport = :${PORT}`]) !== '';
+    await answered(() => !held() || undefined, 'the number is held no more');
+  }
+
   /** The table stands: from here on the kernel tracks connections. */
   async ready(): Promise<void> {
     const stands = () =>
@@ -161,7 +168,7 @@ for (const layout of LAYOUTS) {
         if (agent !== '') await node.agent.stop();
         node.agent.withdraw('app');
         if (agent !== '') node.agent.start();
-        await node.agent.released('app');
+        await node.released();
         for (const talk of [outside, neighbour, local]) t.deepEqual(await talk.ask(), CUT);
       },
     );
