@@ -1,10 +1,10 @@
 /**
  * `kubectl berth`: the client commands, asked from an aggregator that the API server forwards to. Started as `kubectl-berth`, which is
- * how kubectl finds it. The library for the API server is loaded here alone, when a command is about to ask.
+ * how kubectl finds it. The library for the API server is loaded when a command is about to ask.
  */
 
 import { aggregatorPods } from './kube/forward/aggregatorpods.ts';
-import { applyFlags, loadConfig, namespaceOf } from './kube/forward/cluster.ts';
+import { openApiServer } from './kube/forward/apiserver.ts';
 import { Forwarder } from './kube/forward/forwarder.ts';
 import type { ClientName } from './ops/clientoptions.ts';
 import { SUMMARIES } from './ops/commandlist.ts';
@@ -59,26 +59,26 @@ interface Reached extends AsyncDisposable {
 }
 
 async function reach({ server, aggregatorNamespace, aggregatorPort }: PluginOptions): Promise<Reached> {
-  const { CoreV1Api, KubeConfig, PortForward } = await import('@kubernetes/client-node');
-  const config = new KubeConfig();
-  loadConfig(config, server.kubeconfig);
-  applyFlags(config, server);
+  const api = await openApiServer(server);
   let last: Error | undefined;
   const forwarder = await Forwarder.open({
-    carrier: new PortForward(config),
+    carrier: api.carrier,
     namespace: aggregatorNamespace,
     port: aggregatorPort,
-    choose: aggregatorPods(config.makeApiClient(CoreV1Api), aggregatorNamespace),
+    choose: aggregatorPods(api, aggregatorNamespace),
     onError: (error) => {
       last = error;
     },
   });
-  const endpoint = forwardedEndpoint(forwarder.path, () => last);
+  const endpoint = forwardedEndpoint(forwarder.path, () => last, server.requestTimeout);
   return {
-    namespace: namespaceOf(config),
+    namespace: api.namespace,
     // Twice, as each connection leads to the next pod.
     connect: () => new BerthClient([endpoint, endpoint]),
-    [Symbol.asyncDispose]: async () => forwarder[Symbol.dispose](),
+    [Symbol.asyncDispose]: async () => {
+      forwarder[Symbol.dispose]();
+      api[Symbol.dispose]();
+    },
   };
 }
 

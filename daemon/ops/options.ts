@@ -165,7 +165,8 @@ function fromFile(option: Option, value: unknown): unknown {
   return option.parse(String(value));
 }
 
-function split(text: string, separator: string): string[] {
+function split(text: string, separator: string | undefined): string[] {
+  if (separator === undefined) return text === '' ? [] : [text];
   return text
     .split(separator)
     .map((item) => item.trim())

@@ -30,7 +30,8 @@ export type Option<T = unknown> = Described &
     | { readonly type: 'string' | 'integer' | 'duration'; readonly parse: (text: string) => T }
     | {
         readonly type: 'list';
-        readonly separator: ',' | ';';
+        /** Absent: each value is one item, whatever it holds. */
+        readonly separator?: ',' | ';';
         readonly parse: (items: readonly string[]) => T;
         readonly fromFile?: (value: unknown) => T;
       }

@@ -24,9 +24,8 @@ export interface WatchAnswer {
   readonly freshness: FreshnessView;
 }
 
-const DEADLINE_MS = 10_000;
-/** How long a connection may take: grpc-js itself waits 20 s for an address that swallows everything. */
-const CONNECT_MS = 5_000;
+/** How long an answer may take, once there is a connection. */
+const ANSWER_MS = 5_000;
 const PAGE_SIZE = 1_000;
 
 interface Call {
@@ -97,7 +96,7 @@ export class MappingClient implements Disposable {
   async #unary<Q, R>(method: Method<Q, unknown, never, R, false>, request: Q, signal?: AbortSignal): Promise<R> {
     const { promise, resolve, reject } = Promise.withResolvers<R>();
     const { path, requestSerialize, responseDeserialize } = method;
-    const options = { deadline: Date.now() + DEADLINE_MS };
+    const options = { deadline: Date.now() + this.#endpoint.connectMs + ANSWER_MS };
     const call = this.#client.makeUnaryRequest(
       path,
       requestSerialize,
@@ -126,7 +125,7 @@ export class MappingClient implements Disposable {
     const timer = setTimeout(() => {
       late = !this.connected;
       if (late) cancel();
-    }, CONNECT_MS);
+    }, this.#endpoint.connectMs);
     if (signal?.aborted) cancel();
     signal?.addEventListener('abort', cancel);
     return {

@@ -16,9 +16,14 @@ export interface Endpoint {
   readonly target: string;
   readonly credentials: ChannelCredentials;
   readonly options: ClientOptions;
+  /** How long a connection may take, in ms. */
+  readonly connectMs: number;
   /** Why a call failed, in words that name the endpoint and the remedy. */
   explain(error: ServiceError): Promise<string>;
 }
+
+/** grpc-js itself waits 20 s for an address that swallows everything. */
+const CONNECT_MS = 5_000;
 
 export function agentEndpoint(socketPath: string): Endpoint {
   return {
@@ -26,6 +31,7 @@ export function agentEndpoint(socketPath: string): Endpoint {
     target: `unix:${absolute(socketPath)}`,
     credentials: credentials.createInsecure(),
     options: CHANNEL_OPTIONS,
+    connectMs: CONNECT_MS,
     explain: (error) => whyAgentFailed(error, socketPath),
   };
 }
@@ -48,17 +54,22 @@ export function aggregatorEndpoint(
     target: `dns:///${shown}`,
     credentials: channel,
     options: { ...CHANNEL_OPTIONS, ...KEEPALIVE_OPTIONS, ...targetNameOptions(serverName) },
+    connectMs: CONNECT_MS,
     explain: async (error) => whyAggregatorFailed(error, shown),
   };
 }
 
-/** An aggregator behind a unix socket of this process that leads to it. `why`: what stood in the way last. */
-export function forwardedEndpoint(socketPath: string, why: () => Error | undefined): Endpoint {
+/**
+ * An aggregator behind a unix socket of this process that leads to it. `why`: what stood in the way last. `askingMs`: how long it may take
+ * to find out where to.
+ */
+export function forwardedEndpoint(socketPath: string, why: () => Error | undefined, askingMs = 0): Endpoint {
   return {
     scope: 'cluster',
     target: `unix:${absolute(socketPath)}`,
     credentials: credentials.createInsecure(),
     options: { ...CHANNEL_OPTIONS, ...KEEPALIVE_OPTIONS },
+    connectMs: askingMs + CONNECT_MS,
     explain: async (error) => {
       const reason = error.code === status.UNAVAILABLE ? why() : undefined;
       return reason === undefined

@@ -18,12 +18,17 @@ const FORWARD = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)\/portforward\?po
 
 export interface ForwardingServer {
   readonly url: string;
-  /** Requests with their path, and who asked for them: `list berth-system as Bearer x`, `forward berth-system/agg-0:9465 as …`. */
+  /**
+   * Requests with their path, and who asked for them: `list berth-system as Bearer x`, `forward berth-system/agg-0:9465 as …`; whom they
+   * pretend to be behind it, header by header: `… for ann uid 7 group a group b extra-scopes view`.
+   */
   readonly asked: string[];
   /** Pods that are ready, and the port of this host that stands for the port of each. */
   readonly pods: Map<string, number>;
   /** Answers everything with 403 and this message. */
   refusal: string | undefined;
+  /** Answers no list at all. */
+  silent: boolean;
   /** Answers what is to be forwarded with this status. */
   forwardStatus: number | undefined;
 }
@@ -35,11 +40,13 @@ export async function forwardingServer(t: ExecutionContext): Promise<ForwardingS
     asked: [] as string[],
     pods: new Map<string, number>(),
     refusal: undefined as string | undefined,
+    silent: false,
     forwardStatus: undefined as number | undefined,
   };
   server.on('request', (request, response) => {
     const [, namespace] = /^\/api\/v1\/namespaces\/([^/]+)\/pods\?/.exec(request.url ?? '') ?? [];
     made.asked.push(`list ${namespace} as ${callerOf(request)}`);
+    if (made.silent) return;
     response.setHeader('content-type', 'application/json');
     if (made.refusal !== undefined) {
       response.statusCode = 403;
@@ -90,7 +97,14 @@ function forward(request: IncomingMessage, socket: Duplex, port: number, target:
   socket.on('close', () => upstream.destroy());
 }
 
-function callerOf({ headers }: IncomingMessage): string {
-  const pretended = headers['impersonate-user'];
-  return [headers.authorization ?? 'nobody', ...(pretended === undefined ? [] : [`for ${pretended}`])].join(' ');
+function callerOf({ headers, rawHeaders }: IncomingMessage): string {
+  const all = rawHeaders.flatMap((name, index) => (index % 2 === 0 ? [[name, rawHeaders[index + 1]] as const] : []));
+  const pretended = all.flatMap(([name, value]) => {
+    const [, what] = /^impersonate-(.*)$/.exec(name.toLowerCase()) ?? [];
+    // Node reads what is UTF-8 as Latin-1.
+    return what === undefined
+      ? []
+      : [`${what === 'user' ? 'for' : what} ${Buffer.from(value ?? '', 'latin1').toString()}`];
+  });
+  return [headers.authorization ?? 'nobody', ...pretended].join(' ');
 }

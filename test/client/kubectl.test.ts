@@ -37,6 +37,18 @@ function kubectl(t: ExecutionContext, url: string): Kubectl {
       users: [
         { name: 'ann', user: { token: 'of-ann' } },
         { name: 'bob', user: { token: 'of-bob' } },
+        {
+          name: 'sue',
+          user: {
+            token: 'of-sue',
+            as: 'eve',
+            'as-uid': '7',
+            'as-groups': ['a', 'b'],
+            'as-user-extra': { scopes: ['view', 'edit'], 'acme.com/x': ['1'] },
+          },
+        },
+        { name: 'exec', user: { exec: { apiVersion: 'v1', command: '/no/such/program' } } },
+        { name: 'tim', user: { token: 'of-tim', 'as-groups': ['a'] } },
       ],
       contexts: [
         { name: 'good', context: { cluster: 'here', user: 'ann', namespace: 'shop' } },
@@ -98,6 +110,7 @@ test.serial('get takes the namespace of the context, or the one that is written;
   t.regex((await kubectl.run('nodes')).out, /\nnode-a +live /);
 });
 
+const EXTRA = 'extra-scopes view extra-scopes edit';
 const FLAGS: readonly (readonly [string, string])[] = [
   ['--context other --cluster here', 'Bearer of-bob'],
   ['--context other --server $URL', 'Bearer of-bob'],
@@ -106,6 +119,15 @@ const FLAGS: readonly (readonly [string, string])[] = [
   ['--token mine', 'Bearer mine'],
   ['--as eve', 'Bearer of-ann for eve'],
   ['--user bob --as eve --token mine', 'Bearer mine for eve'],
+  ['--as eve --as-group a,b --as-group Bürger --as-uid 7', 'Bearer of-ann for eve uid 7 group a,b group Bürger'],
+  ['--as eve --as-user-extra k=1 --as-user-extra k=a=b', 'Bearer of-ann for eve extra-k 1 extra-k a=b'],
+  ['--user sue', `Bearer of-sue for eve uid 7 group a group b ${EXTRA} extra-acme.com%2fx 1`],
+  ['--user sue --token mine', `Bearer mine for eve uid 7 group a group b ${EXTRA} extra-acme.com%2fx 1`],
+  [
+    '--user sue --as joe --as-uid 8 --as-group c --as-user-extra acme.com/x=2',
+    `Bearer of-sue for joe uid 8 group c ${EXTRA} extra-acme.com%2fx 2`,
+  ],
+  ['--user tim --as joe', 'Bearer of-tim for joe group a'],
   ['--kubeconfig $CONFIG --context good', 'Bearer of-ann'],
 ];
 for (const [flags, caller] of FLAGS) {
@@ -182,9 +204,43 @@ test.serial('what is in the way is said: no pod, no right, no API server, no suc
   await failing(`nodes --server https://${await deadAddress()}`, 1, /cannot be listed: .*ECONNREFUSED/);
   await failing('nodes --context none', 2, /^berth kubectl: --context: the kubeconfig has no context "none"\n$/);
   await failing('nodes --user none', 2, /--user: the kubeconfig has no user "none"/);
+  await failing('nodes --as-group a', 2, /groups or extras are pretended without a user: .* Give --as, or "as"/);
+  await failing('nodes --user tim', 2, /pretended without a user/);
   await failing('list -A -n shop', 2, /keep one of them/);
   await failing('list --socket /s', 2, /unknown flag --socket/);
   await failing('lst', 2, /^kubectl berth: there is no command "lst"/);
+});
+
+test.serial(
+  'an API server that answers nothing is given up after --request-timeout, for each connection',
+  async (t) => {
+    const { api, kubectl } = await cluster(t);
+    api.silent = true;
+    const { code, err } = await kubectl.run('nodes --request-timeout 200ms');
+    t.is(code, 1);
+    t.regex(err, /cannot be listed: no answer within the 0\.2 s of --request-timeout\n$/);
+    // gRPC may have begun once more meanwhile.
+    t.true(api.asked.length >= 2);
+  },
+);
+
+test.serial('an interruption ends it at once, though the API server answers nothing', async (t) => {
+  const { api, kubectl } = await cluster(t);
+  api.silent = true;
+  const child = kubectl.start('list');
+  const said = text(child.stderr);
+  await eventually(() => api.asked.length === 1);
+  child.kill('SIGINT');
+  t.deepEqual(await once(child, 'close'), [1, null]);
+  t.is(await said, '');
+});
+
+test.serial('a program that has no credentials is told of at once', async (t) => {
+  const { api, kubectl } = await cluster(t);
+  const { code, err } = await kubectl.run('nodes --user exec');
+  t.is(code, 1);
+  t.regex(err, /there are no credentials of the user "exec" for the API server: spawn .*ENOENT\n$/);
+  t.deepEqual(api.asked, []);
 });
 
 test.serial('help tells the commands, and the flags of kubectl', async (t) => {
@@ -199,6 +255,10 @@ test.serial('help tells the commands, and the flags of kubectl', async (t) => {
     'server',
     'token',
     'as',
+    'as-group',
+    'as-uid',
+    'as-user-extra',
+    'request-timeout',
     'namespace',
     'all-namespaces',
   ])

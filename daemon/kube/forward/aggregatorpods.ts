@@ -1,7 +1,8 @@
 /** The pods of the aggregator that can be asked now, in turn. */
-import type { CoreV1Api, V1Pod } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import { BerthError, messageOf } from '../../core/errors.ts';
 import { quoted } from '../../core/text.ts';
+import type { ApiServer } from './apiserver.ts';
 
 const SELECTOR = 'app.kubernetes.io/name=berth,app.kubernetes.io/component=aggregator';
 
@@ -10,18 +11,20 @@ export type Failures = ReadonlyMap<string, number>;
 
 /**
  * The pod for each connection: of the ready ones with the fewest failures the next one each time. gRPC connects again by itself, so that
- * turns alone could lead a client to the same dead pod twice. Rejects with API_REFUSED when there is none.
+ * turns alone could lead a client to the same dead pod twice. Rejects with API_REFUSED when there is none, or they cannot be listed.
  */
 export function aggregatorPods(
-  api: Pick<CoreV1Api, 'listNamespacedPod'>,
+  api: Pick<ApiServer, 'listPods'>,
   namespace: string,
 ): (failures: Failures) => Promise<string> {
   let times = 0;
   return async (failures) => {
-    const { items } = await api.listNamespacedPod({ namespace, labelSelector: SELECTOR }).catch((error: unknown) => {
+    const items = await api.listPods(namespace, SELECTOR).catch((error: unknown) => {
+      const what = `the pods of the aggregator in namespace ${quoted(namespace)} cannot be listed: ${messageOf(error)}`;
+      if (!(error instanceof BerthError) || error.code !== 'API_REFUSED')
+        throw new BerthError('API_UNREACHABLE', what, { cause: error });
       const remedy = 'the user needs the right to list pods there, or another one is given with --aggregator-namespace';
-      const message = `the pods of the aggregator in namespace ${quoted(namespace)} cannot be listed: ${brief(error)}; ${remedy}`;
-      throw new BerthError('API_REFUSED', message, { cause: error });
+      throw new BerthError('API_REFUSED', `${what}; ${remedy}`, { cause: error });
     });
     const ready = items.filter(isReady).map(({ metadata }) => metadata?.name ?? '');
     const failed = (pod: string) => failures.get(pod) ?? 0;
@@ -40,19 +43,4 @@ export function aggregatorPods(
 function isReady({ metadata, status }: V1Pod): boolean {
   const ready = status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True');
   return ready === true && metadata?.deletionTimestamp === undefined;
-}
-
-/** The library's messages hold the whole answer with its headers. */
-function brief(error: unknown): string {
-  const { code, body } = error as { readonly code?: unknown; readonly body?: unknown };
-  if (typeof body === 'string') {
-    try {
-      const { message } = JSON.parse(body) as { readonly message?: unknown };
-      if (typeof message === 'string') return message;
-    } catch {
-      return `HTTP ${String(code)}`;
-    }
-  }
-  const [first = ''] = messageOf((error as { readonly cause?: unknown }).cause ?? error).split('\n');
-  return first;
 }

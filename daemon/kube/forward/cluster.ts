@@ -1,7 +1,9 @@
 /** Which API server, as which user: a kubeconfig and what flags say in place of it, as kubectl does it. */
 import type { Cluster, Context, KubeConfig, User } from '@kubernetes/client-node';
-import { BerthError, messageOf } from '../../core/errors.ts';
+import { BerthError } from '../../core/errors.ts';
 import { quoted } from '../../core/text.ts';
+import { type Impersonation, impersonate } from './impersonation.ts';
+import type { Impersonations } from './kubeconfig.ts';
 
 /** What kubectl calls them. */
 export interface ServerFlags {
@@ -12,26 +14,34 @@ export interface ServerFlags {
   readonly server?: string | undefined;
   readonly token?: string | undefined;
   readonly as?: string | undefined;
+  readonly asUID?: string | undefined;
+  readonly asGroup?: readonly string[] | undefined;
+  readonly asUserExtra?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly certificateAuthority?: string | undefined;
   readonly clientCertificate?: string | undefined;
   readonly clientKey?: string | undefined;
   readonly tlsServerName?: string | undefined;
   readonly insecureSkipTLSVerify?: boolean | undefined;
+  /** How long a request that is not forwarded may take, in ms. */
+  readonly requestTimeout?: number | undefined;
 }
 
 const OWN = 'kubectl-berth';
 
-/** Changes `config`, which holds what the kubeconfig says. Throws CONFIG_INVALID. */
-export function applyFlags(config: KubeConfig, flags: ServerFlags): void {
+/** Changes `config`, which holds what the kubeconfig says. Returns whom its user pretends to be. Throws CONFIG_INVALID. */
+export function applyFlags(config: KubeConfig, impersonations: Impersonations, flags: ServerFlags): Impersonation {
   const context = contextOf(config, flags);
   const cluster = clusterOf(config, context, flags);
-  const user = userOf(config, context, flags);
+  const user = userOf(config, context, flags, cluster);
   config.loadFromOptions({
     clusters: [cluster],
     users: [user],
     contexts: [{ ...context, name: OWN, cluster: cluster.name, user: user.name }],
     currentContext: OWN,
   });
+  const { as = '', asUID = '', asGroup = [], asUserExtra = {} } = flags;
+  const later = { user: as, uid: asUID, groups: asGroup, extra: asUserExtra };
+  return impersonate(impersonations.get(user.name), later);
 }
 
 /** The namespace of the context; `default` where it names none. */
@@ -60,24 +70,32 @@ function clusterOf(config: KubeConfig, context: Partial<Context>, flags: ServerF
     ...kept,
     name: found?.name ?? OWN,
     server: /^https?:\/\//.test(server) ? server : `https://${server}`,
-    skipTLSVerify: skipTLSVerify ?? found?.skipTLSVerify ?? false,
+    // The library refuses plaintext otherwise, in which there is nothing to verify.
+    skipTLSVerify: isPlain(server) || (skipTLSVerify ?? found?.skipTLSVerify ?? false),
     ...(caFile === undefined ? {} : { caFile }),
     ...(tlsServerName === undefined ? {} : { tlsServerName }),
   };
 }
 
-function userOf(config: KubeConfig, context: Partial<Context>, flags: ServerFlags): User {
+function userOf(config: KubeConfig, context: Partial<Context>, flags: ServerFlags, { server }: Cluster): User {
   const found = entry('user', flags.user, context.user, (name) => config.getUser(name));
-  const { token, as, clientCertificate: certFile, clientKey: keyFile } = flags;
+  const { token, clientCertificate: certFile, clientKey: keyFile } = flags;
   const name = found?.name ?? OWN;
-  // A token that is given is who asks, and nothing else of the user.
-  const base: User = token === undefined ? { ...found, name } : { name, token };
+  // All of it is told by the headers of an Impersonation.
+  const { impersonateUser: _, ...own } = found ?? { impersonateUser: undefined };
+  // Such as `kubectl proxy` listens; no secret is sent there.
+  if (isPlain(server)) return { name };
+  // A token that is given is who asks, and no other credential of the user.
+  const base: User = token === undefined ? { ...own, name } : { name, token };
   return {
     ...base,
     ...(certFile === undefined ? {} : { certFile, certData: undefined }),
     ...(keyFile === undefined ? {} : { keyFile, keyData: undefined }),
-    ...(as === undefined ? {} : { impersonateUser: as }),
   } as User;
+}
+
+function isPlain(server: string): boolean {
+  return server.startsWith('http://');
 }
 
 function entry<T>(what: string, flag: string | undefined, other: string | undefined, find: (name: string) => T | null) {
@@ -90,19 +108,3 @@ function entry<T>(what: string, flag: string | undefined, other: string | undefi
 function missing(what: string, name: string, flag: string): BerthError {
   return new BerthError('CONFIG_INVALID', `${flag}: the kubeconfig has no ${what} ${quoted(name)}`);
 }
-
-/** The kubeconfig that was named, or that kubectl would take; empty when there is none. Throws CONFIG_INVALID. */
-export function loadConfig(config: KubeConfig, path: string | undefined): void {
-  try {
-    if (path === undefined) config.loadFromDefault();
-    else config.loadFromFile(path);
-    // What the library assumes when it found nothing.
-    if (path === undefined && config.getCurrentCluster()?.server === 'http://localhost:8080')
-      config.loadFromOptions(NOTHING);
-  } catch (error) {
-    const where = path === undefined ? 'the kubeconfig (KUBECONFIG, ~/.kube/config)' : `the kubeconfig ${path}`;
-    throw new BerthError('CONFIG_INVALID', `${where} cannot be used: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-const NOTHING = { clusters: [], users: [], contexts: [], currentContext: '' };

@@ -7,8 +7,10 @@ import { helpText } from '../help.ts';
 import { readOptions } from '../options.ts';
 import type { OptionTable, Sources, Values } from '../optiontable.ts';
 import { dnsLabel, integer, invalid, truth } from '../values.ts';
+import { requestTimeout, userExtra } from './values.ts';
 
 const text = { type: 'string', parse: String, flagOnly: true } as const;
+const texts = { type: 'list', flagOnly: true } as const;
 
 /** As kubectl has them, by name and meaning. */
 const SERVER_TABLE = {
@@ -22,7 +24,20 @@ const SERVER_TABLE = {
   user: { ...text, value: 'NAME', help: 'The user of the kubeconfig, in place of that of the context.' },
   server: { ...text, short: 's', value: 'URL', help: 'Where the API server is, in place of what the cluster says.' },
   token: { ...text, value: 'TOKEN', help: 'Bearer token for the API server, in place of what the user has.' },
-  as: { ...text, value: 'USER', help: 'Whom to pretend to be at the API server.' },
+  as: { ...text, value: 'USER', help: 'Whom to pretend to be at the API server, in place of what the user has.' },
+  asUID: { ...text, value: 'UID', help: 'The uid of that user.' },
+  asGroup: {
+    ...texts,
+    value: 'GROUP',
+    parse: (groups: readonly string[]) => groups,
+    help: 'A group of that user; repeat the flag for more.',
+  },
+  asUserExtra: {
+    ...texts,
+    value: 'KEY=VALUE',
+    parse: userExtra,
+    help: 'What else is known of that user; repeat the flag for more, of one key too.',
+  },
   certificateAuthority: {
     ...text,
     value: 'FILE',
@@ -38,6 +53,12 @@ const SERVER_TABLE = {
     parse: truth,
     flagOnly: true,
     help: 'Do not check the certificate of the API server.',
+  },
+  requestTimeout: {
+    ...text,
+    value: 'DURATION',
+    parse: requestTimeout,
+    help: 'How long the API server may take to list the pods of the aggregator, such as 10s or 1m30s, or whole seconds. Without it, or with 0: part of the 5 s that a connection may take.',
   },
 } as const satisfies OptionTable;
 
