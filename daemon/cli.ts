@@ -78,20 +78,15 @@ async function wait(argv: readonly string[], signal: AbortSignal): Promise<numbe
   const { readWaitOptions } = await import('./ops/wait/options.ts');
   const command = readWaitOptions(await sourcesOf(argv));
   if (command.kind === 'help') return print(command.text);
-  const { waitForNumbers, writeEnvFile } = await import('./ops/wait/wait.ts');
+  const { pod, options } = command;
+  const { deliver, waitForNumbers } = await import('./ops/wait/wait.ts');
   const { systemClock } = await import('./ops/clock.ts');
-  const lines =
-    command.pod === undefined
-      ? await waitForNumbers(command.options, systemClock, signal)
-      : await (await asking(() => import('./waiting.ts'))).waitForPod(
-          command.pod,
-          command.options,
-          systemClock,
-          signal,
-        );
-  if (command.options.envFile === undefined) process.stdout.write(lines);
-  else await writeEnvFile(command.options.envFile, lines);
-  return 0;
+  if (pod === undefined)
+    return deliver(waitForNumbers(options, systemClock, signal), options.envFile, process.stdout, signal);
+  const { waitForPod } = await asking(() => import('./waiting.ts'));
+  const { connectTo } = await import('./connection.ts');
+  const lines = waitForPod(() => connectTo(pod.ask), pod, options, systemClock, signal);
+  return deliver(lines, options.envFile, process.stdout, signal);
 }
 
 async function client(name: ClientName, argv: readonly string[], signal: AbortSignal): Promise<number> {

@@ -6,16 +6,20 @@
 import { aggregatorPods } from './kube/forward/aggregatorpods.ts';
 import { openApiServer } from './kube/forward/apiserver.ts';
 import { Forwarder } from './kube/forward/forwarder.ts';
-import type { ClientName } from './ops/clientoptions.ts';
+import { systemClock } from './ops/clock.ts';
 import { SUMMARIES } from './ops/commandlist.ts';
-import { type PluginOptions, readPluginOptions } from './ops/kubectl/options.ts';
+import { type PluginName, type PluginOptions, readPluginOptions } from './ops/kubectl/options.ts';
 import type { Sources } from './ops/optiontable.ts';
+import { invalid } from './ops/values.ts';
+import { readPodName, type WaitOptions } from './ops/wait/options.ts';
+import { deliver } from './ops/wait/wait.ts';
 import { BerthClient } from './rpc/berthclient.ts';
 import { EXIT, get, list, nodes, type Surroundings, watch } from './rpc/commands.ts';
 import { forwardedEndpoint } from './rpc/endpoint.ts';
+import { waitForPod } from './waiting.ts';
 
 const COMMANDS = { list, get, watch, nodes } as const;
-const NAMES = Object.keys(COMMANDS) as ClientName[];
+const NAMES = [...Object.keys(COMMANDS), 'wait'] as PluginName[];
 
 const HELP = `kubectl berth: where the pods of this cluster can be reached
 
@@ -45,11 +49,25 @@ export async function runPlugin(sources: Sources, around: Omit<Surroundings, 'co
     return EXIT.found;
   }
   const { options, positionals } = command;
+  if (name === 'wait') return await wait(options, readPodName(positionals), around);
   await using reached = await reach(options);
   const namespace = namespaceFor(options, reached.namespace, positionals);
-  const shown = { ...options.shown, namespace } as Parameters<typeof list>[1];
+  const asked = { ...options.own, namespace } as Parameters<typeof list>[1];
   // What was opened is held until the command has ended.
-  return await COMMANDS[name](positionals, shown, { ...around, connect: reached.connect });
+  return await COMMANDS[name](positionals, asked, { ...around, connect: reached.connect });
+}
+
+async function wait(
+  options: PluginOptions,
+  pod: string | undefined,
+  { stdout, signal }: Pick<Surroundings, 'stdout' | 'signal'>,
+): Promise<number> {
+  if (pod === undefined) throw invalid('which pod? kubectl berth wait pod/NAME');
+  await using reached = await reach(options);
+  const { namespace = reached.namespace } = options;
+  const own = options.own as WaitOptions;
+  const lines = waitForPod(reached.connect, { namespace, pod }, own, systemClock, signal);
+  return await deliver(lines, own.envFile, stdout, signal);
 }
 
 interface Reached extends AsyncDisposable {
@@ -60,12 +78,17 @@ interface Reached extends AsyncDisposable {
 
 async function reach({ server, aggregatorNamespace, aggregatorPort }: PluginOptions): Promise<Reached> {
   const api = await openApiServer(server);
+  /** Of the connection that was tried last. */
   let last: Error | undefined;
+  const choose = aggregatorPods(api, aggregatorNamespace);
   const forwarder = await Forwarder.open({
     carrier: api.carrier,
     namespace: aggregatorNamespace,
     port: aggregatorPort,
-    choose: aggregatorPods(api, aggregatorNamespace),
+    choose: (failures) => {
+      last = undefined;
+      return choose(failures);
+    },
     onError: (error) => {
       last = error;
     },

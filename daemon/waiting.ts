@@ -1,17 +1,18 @@
-/** `berth wait pod/NAME`: asks until the ports of a pod are live, wherever it is. */
-import { connectTo } from './connection.ts';
+/** `berth wait pod/NAME`, and that of kubectl: asks until the ports of a pod are live, wherever it is. */
 import { BerthError, messageOf } from './core/errors.ts';
 import { printable, quoted } from './core/text.ts';
 import { linesOf } from './ops/wait/lines.ts';
-import type { WaitedPod, WaitOptions } from './ops/wait/options.ts';
+import type { WaitOptions } from './ops/wait/options.ts';
 import type { Clock } from './reconcile/ports.ts';
+import type { BerthClient } from './rpc/berthclient.ts';
 import { liveMappings } from './rpc/livepod.ts';
 import { addressesOf, portRange } from './rpc/reachable.ts';
 import type { MappingView } from './rpc/views.ts';
 
-/** Resolves to the lines. Rejects with NUMBERS_MISSING when the ports are not live in time. */
+/** Resolves to the lines. Rejects with NUMBERS_MISSING when the ports are not live in time, or the signal aborts. */
 export async function waitForPod(
-  { namespace, pod, ask }: WaitedPod,
+  connect: () => BerthClient,
+  { namespace, pod }: { readonly namespace: string; readonly pod: string },
   { port: ports, timeout }: Pick<WaitOptions, 'port' | 'timeout'>,
   clock: Pick<Clock, 'after'>,
   signal: AbortSignal,
@@ -20,7 +21,7 @@ export async function waitForPod(
   const cancel = clock.after(timeout, () => late.abort());
   let lost: unknown;
   try {
-    using client = connectTo(ask);
+    using client = connect();
     const either = AbortSignal.any([signal, late.signal]);
     const found = await liveMappings(client, { namespace, pod, ports }, either, (error) => {
       lost = error;

@@ -102,7 +102,8 @@ function readVariables(table: OptionTable, { env, others = [] }: Sources): Map<s
   const given = new Map<string, Given>();
   for (const [name, value] of Object.entries(env)) {
     if (!name.startsWith('BERTH_')) continue;
-    const key = keys.get(name);
+    // For a Service that is called berth Kubernetes sets BERTH_PORT, which is also a variable of berth wait.
+    const key = name === 'BERTH_PORT' && value?.includes('://') ? undefined : keys.get(name);
     if (key === undefined) {
       if (foreign.has(name) || SERVICE_LINK.test(name)) continue;
       throw invalid(`unknown environment variable ${name}${hint(name, [...keys.keys()])}; see --help`);

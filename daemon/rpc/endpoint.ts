@@ -1,7 +1,7 @@
 /** Where a client asks: the agent of a node at its unix socket, or one replica of an aggregator. Opens nothing. */
 import { resolve as absolute } from 'node:path';
 import { type ChannelCredentials, type ClientOptions, credentials, type ServiceError, status } from '@grpc/grpc-js';
-import { messageOf } from '../core/errors.ts';
+import { BerthError, messageOf } from '../core/errors.ts';
 import { printable } from '../core/text.ts';
 import { whyAggregatorFailed } from './aggregatorfailure.ts';
 import { CHANNEL_OPTIONS, KEEPALIVE_OPTIONS } from './channeloptions.ts';
@@ -20,6 +20,8 @@ export interface Endpoint {
   readonly connectMs: number;
   /** Why a call failed, in words that name the endpoint and the remedy. */
   explain(error: ServiceError): Promise<string>;
+  /** What is behind it, where that is not what grpc-js says. */
+  cause?(error: ServiceError): ServiceError;
 }
 
 /** grpc-js itself waits 20 s for an address that swallows everything. */
@@ -75,6 +77,12 @@ export function forwardedEndpoint(socketPath: string, why: () => Error | undefin
       return reason === undefined
         ? whyAggregatorFailed(error, 'the other end of the forwarding')
         : `the aggregator cannot be reached through the API server: ${printable(messageOf(reason), 512)}`;
+    },
+    // What the API server refuses does not pass by itself.
+    cause: (error) => {
+      const reason = error.code === status.UNAVAILABLE ? why() : undefined;
+      const refused = reason instanceof BerthError && reason.code === 'API_REFUSED';
+      return refused ? Object.assign(new Error(reason.message), { ...error, code: status.PERMISSION_DENIED }) : error;
     },
   };
 }

@@ -4,8 +4,8 @@ import { BerthError } from '../core/errors.ts';
 import type { Endpoint } from './endpoint.ts';
 
 /** RPC_FAILED, with what grpc-js said as its cause. */
-export async function failure(error: ServiceError, endpoint: Pick<Endpoint, 'explain'>): Promise<BerthError> {
-  return new BerthError('RPC_FAILED', await endpoint.explain(error), { cause: error });
+export async function failure(error: ServiceError, endpoint: Pick<Endpoint, 'explain' | 'cause'>): Promise<BerthError> {
+  return new BerthError('RPC_FAILED', await endpoint.explain(error), { cause: endpoint.cause?.(error) ?? error });
 }
 
 /** The gRPC status behind an error of `failure`, undefined for any other. */

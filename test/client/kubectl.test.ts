@@ -175,6 +175,52 @@ test.serial('a watch goes on through another pod when its own ends', async (t) =
   t.is(seen.split('"cart-0"').length, 2, 'it is told once');
 });
 
+test.serial('wait ends when the ports are live, and prints what berth wait prints', async (t) => {
+  const { api, node, kubectl } = await cluster(t);
+  const bank = { namespace: 'bank', name: 'cart-0', uid: 'u' };
+  await node('node-a', mapping('cart-0'), mapping('cart-0', { pod: bank, hostPort: 20_001 }));
+  const lines = 'PORT_WEB=20000\nADDRESS_WEB=192.0.2.10:20000\n';
+  t.deepEqual(await kubectl.run('wait pod/cart-0 --port web'), { code: 0, out: lines, err: '' });
+  t.deepEqual(api.asked, ['list berth-system as Bearer of-ann', 'forward berth-system/agg-0:9465 as Bearer of-ann']);
+  t.regex((await kubectl.run('wait cart-0 -n bank')).out, /^PORT_WEB=20001\n/);
+  const late = await kubectl.run('wait cart-0 --port web --port admin --timeout 1s');
+  t.deepEqual([late.code, late.out], [1, '']);
+  t.regex(late.err, /not every one of the ports web, admin of pod "cart-0" in namespace "shop" is live after 1 s/);
+});
+
+test.serial('wait goes on through another pod when its own ends, and waits for one that can be asked', async (t) => {
+  const { api, each, node, kubectl } = await cluster(t, 2);
+  const { registry } = await node('node-a', mapping('cart-0'));
+  const last = api.pods.get('agg-1') ?? 0;
+  api.pods.delete('agg-1');
+  const child = kubectl.start('wait pod/cart-1');
+  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+  await eventually(() => each[0]?.served.watchers === 1);
+  api.pods.delete('agg-0');
+  await each[0]?.stop();
+  // Meanwhile there is none.
+  await eventually(() => api.asked.filter((one) => one.startsWith('list')).length >= 3);
+  api.pods.set('agg-1', last);
+  registry.set('node-a', mapping('cart-1', { hostPort: 20_001 }), NOW);
+  t.deepEqual(await ended, ['PORT_WEB=20001\nADDRESS_WEB=192.0.2.10:20001\n', '', [0, null]]);
+});
+
+test.serial('wait does not wait for a right, and does not succeed when it is interrupted', async (t) => {
+  const { api, each, kubectl } = await cluster(t);
+  const child = kubectl.start('wait pod/cart-0');
+  const [out, err] = [text(child.stdout), text(child.stderr)];
+  await eventually(() => each[0]?.served.watchers === 1);
+  child.kill('SIGINT');
+  t.deepEqual(await once(child, 'close'), [1, null]);
+  t.deepEqual([await out, await err], ['', '']);
+  api.forwardStatus = 403;
+  const refused = await kubectl.run('wait pod/cart-0');
+  t.is(refused.code, 1);
+  t.regex(refused.err, /the user may not forward to pods/);
+  t.deepEqual((await kubectl.run('wait')).err, 'berth kubectl: which pod? kubectl berth wait pod/NAME\n');
+  t.is((await kubectl.run('wait --all-namespaces pod/x')).code, 2);
+});
+
 test.serial('what is in the way is said: no pod, no right, no API server, no such context', async (t) => {
   const { api, kubectl } = await cluster(t);
   const failing = async (line: string, code: number, message: RegExp) => {

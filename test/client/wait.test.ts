@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
+import { connectTo } from '../../daemon/connection.ts';
 import { systemClock } from '../../daemon/ops/clock.ts';
 import { readWaitOptions } from '../../daemon/ops/wait/options.ts';
 import { liveMappings } from '../../daemon/rpc/livepod.ts';
@@ -25,10 +26,10 @@ function read(line: string, env: Readonly<Record<string, string>> = {}) {
   return command;
 }
 
-function waitFor(line: string, clock: Parameters<typeof waitForPod>[2] = systemClock) {
+function waitFor(line: string, clock: Parameters<typeof waitForPod>[3] = systemClock) {
   const { pod, options } = read(line);
   if (pod === undefined) throw new Error('no pod was named');
-  return waitForPod(pod, options, clock, never);
+  return waitForPod(() => connectTo(pod.ask), pod, options, clock, never);
 }
 
 test('it ends at once when the ports are live, with lines that a shell can source', async (t) => {
@@ -154,7 +155,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ['pod/x y', /^unexpected argument "y"$/],
   ['-n shop', /^-n is of use with pod\/NAME alone/],
   ['--aggregator 127.0.0.1:1', /^--aggregator is of use with pod\/NAME alone/],
-  ['pod/x --annotations /a', /^--annotations is of use without "pod\/x" alone/],
+  ['pod/x --annotations /a', /^--annotations is of use without pod\/x alone/],
   ['pod/x --aggregator 192.0.2.1:1', /is not loopback and would be asked in plaintext/],
 ];
 for (const [line, message] of WRONG) {

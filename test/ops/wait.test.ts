@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { readWaitOptions, type WaitOptions } from '../../daemon/ops/wait/options.ts';
 import { parsePodinfo } from '../../daemon/ops/wait/podinfo.ts';
-import { waitForNumbers, writeEnvFile } from '../../daemon/ops/wait/wait.ts';
+import { deliver, waitForNumbers } from '../../daemon/ops/wait/wait.ts';
 import { ManualClock, Scratch, until } from '../kube/scratch.ts';
 
 const never = new AbortController().signal;
@@ -87,11 +87,26 @@ test('a pod that asks for nothing is not waited for', async (t) => {
   });
 });
 
-test('the lines are written to a file as a whole', async (t) => {
+test('the lines are printed, or written to a file as a whole', async (t) => {
   using scratch = new Scratch();
-  await writeEnvFile(scratch.join('env'), 'PORT_WEB=1\n');
+  let printed = '';
+  const stdout = { write: (text: string) => (printed += text) };
+  const lines = Promise.resolve('PORT_WEB=1\n');
+  t.is(await deliver(lines, undefined, stdout, never), 0);
+  t.is(printed, 'PORT_WEB=1\n');
+  t.is(await deliver(lines, scratch.join('env'), stdout, never), 0);
   t.is(readFileSync(scratch.join('env'), 'utf8'), 'PORT_WEB=1\n');
-  await t.throwsAsync(writeEnvFile(scratch.join('none/env'), ''), { message: /--env-file .*ENOENT/ });
+  t.is(printed, 'PORT_WEB=1\n');
+  await t.throwsAsync(deliver(lines, scratch.join('none/env'), stdout, never), { message: /--env-file .*ENOENT/ });
+});
+
+test('who is interrupted has not waited: what a shell does next must not go on', async (t) => {
+  using scratch = new Scratch();
+  const interrupt = new AbortController();
+  const waiting = waitForNumbers(options(scratch.join('annotations')), new ManualClock(), interrupt.signal);
+  const ended = deliver(waiting, undefined, { write: () => t.fail() }, interrupt.signal);
+  interrupt.abort();
+  t.is(await ended, 1);
 });
 
 test('options come from flags and variables, but not from the variables of a Service that is called berth', (t) => {

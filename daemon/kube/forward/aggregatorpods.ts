@@ -11,7 +11,8 @@ export type Failures = ReadonlyMap<string, number>;
 
 /**
  * The pod for each connection: of the ready ones with the fewest failures the next one each time. gRPC connects again by itself, so that
- * turns alone could lead a client to the same dead pod twice. Rejects with API_REFUSED when there is none, or they cannot be listed.
+ * turns alone could lead a client to the same dead pod twice. Rejects with RPC_FAILED when there is none, with API_REFUSED when they may not be
+ * listed, and with API_UNREACHABLE when nobody could say.
  */
 export function aggregatorPods(
   api: Pick<ApiServer, 'listPods'>,
@@ -31,7 +32,7 @@ export function aggregatorPods(
     if (ready.length === 0) {
       const count = items.length === 0 ? 'there is none' : `none of ${items.length} is ready`;
       const where = `in namespace ${quoted(namespace)} with the labels ${SELECTOR}`;
-      throw new BerthError('API_REFUSED', `no pod of the aggregator can be asked: ${count} ${where}`);
+      throw new BerthError('RPC_FAILED', `no pod of the aggregator can be asked: ${count} ${where}`);
     }
     const fewest = Math.min(...ready.map(failed));
     const best = ready.filter((pod) => failed(pod) === fewest).toSorted();

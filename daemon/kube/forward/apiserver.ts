@@ -75,9 +75,10 @@ async function getJson(config: KubeConfig, path: string, timeout: number | undef
     const answer = await get(url, { ...options, ...(late && { signal: late }) });
     const body = await text(answer);
     if (answer.statusCode === 200) return JSON.parse(body);
+    const status = answer.statusCode ?? 0;
     throw new BerthError(
-      'API_REFUSED',
-      statusMessage(body) ?? `the API server answers with the status ${answer.statusCode}`,
+      apiErrorCode(status),
+      statusMessage(body) ?? `the API server answers with the status ${status}`,
     );
   } catch (error) {
     if (error instanceof BerthError) throw error;
@@ -93,6 +94,11 @@ function get(url: string, options: RequestOptions): Promise<http.IncomingMessage
   const { request } = url.startsWith('https:') ? https : http;
   request(url, options, resolve).on('error', reject).end();
   return promise;
+}
+
+/** What the API server does not want, in contrast to what it cannot do now, and may do for whoever asks again. */
+export function apiErrorCode(status: number): 'API_REFUSED' | 'API_UNREACHABLE' {
+  return status >= 500 || status === 408 || status === 429 ? 'API_UNREACHABLE' : 'API_REFUSED';
 }
 
 /** Of a Status object of Kubernetes. */

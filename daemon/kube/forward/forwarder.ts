@@ -11,6 +11,7 @@ import { PassThrough } from 'node:stream';
 import { BerthError } from '../../core/errors.ts';
 import { quoted } from '../../core/text.ts';
 import type { Failures } from './aggregatorpods.ts';
+import { apiErrorCode } from './apiserver.ts';
 
 /** How a connection is carried; that of @kubernetes/client-node is one. */
 export interface Carrier {
@@ -112,8 +113,8 @@ function refusalOf(event: unknown, namespace: string): BerthError {
       return new BerthError('API_REFUSED', `the user may not forward to pods: it needs the rights ${rights}`);
     }
     case '404':
-      return new BerthError('API_REFUSED', 'the pod is gone');
+      return new BerthError('RPC_FAILED', 'the pod is gone');
     default:
-      return new BerthError('API_REFUSED', `the API server answers with the status ${status}`);
+      return new BerthError(apiErrorCode(Number(status)), `the API server answers with the status ${status}`);
   }
 }

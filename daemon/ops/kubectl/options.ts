@@ -7,6 +7,7 @@ import { helpText } from '../help.ts';
 import { readOptions } from '../options.ts';
 import type { OptionTable, Sources, Values } from '../optiontable.ts';
 import { dnsLabel, integer, invalid, truth } from '../values.ts';
+import { WAIT_TABLE } from '../wait/options.ts';
 import { requestTimeout, userExtra } from './values.ts';
 
 const text = { type: 'string', parse: String, flagOnly: true } as const;
@@ -99,6 +100,11 @@ const ALL_TABLE = {
   },
 } as const satisfies OptionTable;
 
+export type PluginName = ClientName | 'wait';
+
+/** Without what berth wait has for the pod that it runs in. */
+const TABLES = { ...CLIENT_TABLES, wait: WAIT_TABLE } as const;
+
 export type ServerFlags = Partial<Values<typeof SERVER_TABLE>>;
 
 /** What the commands themselves need; as texts where they may be wrong. */
@@ -108,7 +114,8 @@ export interface PluginOptions {
   readonly aggregatorPort: number;
   readonly namespace: string | undefined;
   readonly allNamespaces: boolean;
-  readonly shown: Omit<Values<(typeof CLIENT_TABLES)['list']>, 'namespace'>;
+  /** The options of the command itself, but for the namespace: those of a client command, or of wait. */
+  readonly own: object;
 }
 
 export type PluginCommand =
@@ -118,24 +125,27 @@ export type PluginCommand =
 const ABOUT =
   'Asks an aggregator of the cluster through the API server, which forwards to its pod: nothing has to be exposed. The user needs the ' +
   'rights to list pods, and to get and create pods/portforward, where the aggregator runs. Ends as berth does.';
-const PLACES = ['socket', 'config', 'namespace', 'insecureAggregator'];
+const WAIT_ABOUT =
+  'Waits until the ports of a pod are live, and prints lines PORT_<NAME>=NUMBER and ADDRESS_<NAME>=HOST:PORT that a shell can source. A ' +
+  'node that is not heard does not count.';
+const PLACES = ['socket', 'config', 'namespace', 'insecureAggregator', 'annotations'];
 
 /** Throws CONFIG_INVALID. */
-export function readPluginOptions(name: ClientName, sources: Sources): PluginCommand {
-  const own = Object.entries(CLIENT_TABLES[name]).filter(
-    ([key]) => !PLACES.includes(key) && !key.startsWith('aggregator'),
-  );
+export function readPluginOptions(name: PluginName, sources: Sources): PluginCommand {
+  const own = Object.entries(TABLES[name]).filter(([key]) => !PLACES.includes(key) && !key.startsWith('aggregator'));
   const places = name === 'nodes' ? withoutNamespace : PLACE_TABLE;
   const all = name === 'list' || name === 'watch' ? ALL_TABLE : {};
   const table: OptionTable = { ...places, ...all, ...Object.fromEntries(own), ...SERVER_TABLE };
   const read = readOptions(table, { ...sources, positionals: true });
-  if (read.kind === 'help') return { kind: 'help', text: helpText(name, ABOUT, table, 'kubectl berth') };
+  if (read.kind === 'help') {
+    const [usage, about] = name === 'wait' ? ['wait pod/NAME', `${WAIT_ABOUT} ${ABOUT}`] : [name, ABOUT];
+    return { kind: 'help', text: helpText(usage, about, table, 'kubectl berth') };
+  }
   const values = read.values as Values<typeof PLACE_TABLE & typeof ALL_TABLE & typeof SERVER_TABLE>;
   const { namespace, aggregatorNamespace, aggregatorPort, allNamespaces = false } = values;
   if (namespace !== undefined && allNamespaces)
     throw invalid('--namespace and --all-namespaces differ: keep one of them');
   const server = Object.fromEntries(Object.keys(SERVER_TABLE).map((key) => [key, read.values[key]]));
-  const shown = Object.fromEntries(own.map(([key]) => [key, read.values[key]]));
   return {
     kind: 'run',
     options: {
@@ -144,7 +154,7 @@ export function readPluginOptions(name: ClientName, sources: Sources): PluginCom
       aggregatorPort,
       namespace,
       allNamespaces,
-      shown: shown as PluginOptions['shown'],
+      own: Object.fromEntries(own.map(([key]) => [key, read.values[key]])),
     },
     positionals: read.positionals,
   };

@@ -69,15 +69,12 @@ export type WaitCommand =
 
 /** Throws CONFIG_INVALID. */
 export function readWaitOptions(sources: Sources): WaitCommand {
-  // Kubernetes itself sets BERTH_PORT where there is a Service of the name berth.
-  const own = Object.entries(sources.env).filter(([name, value]) => name !== 'BERTH_PORT' || !value?.includes('://'));
-  const read = readOptions(WAIT_TABLE, { ...sources, env: Object.fromEntries(own), positionals: true });
+  const read = readOptions(WAIT_TABLE, { ...sources, positionals: true });
   if (read.kind === 'help') return { kind: 'help', text: helpText('wait [pod/NAME]', ABOUT, WAIT_TABLE) };
   const { annotations, port, envFile, timeout, namespace = 'default' } = read.values;
   const options = { annotations, port, envFile, timeout };
-  const [target, ...rest] = read.positionals;
-  if (rest.length > 0) throw invalid(`unexpected argument ${quoted(rest[0] ?? '')}`);
-  if (target === undefined) {
+  const pod = readPodName(read.positionals);
+  if (pod === undefined) {
     for (const key of ['aggregator', 'socket', 'namespace'] as const) {
       const flag = read.origins.get(key);
       if (flag?.startsWith('-')) throw invalid(`${flag} is of use with pod/NAME alone: which pod is waited for?`);
@@ -85,9 +82,15 @@ export function readWaitOptions(sources: Sources): WaitCommand {
     return { kind: 'run', options };
   }
   const given = read.origins.get('annotations');
-  if (given?.startsWith('-')) throw invalid(`${given} is of use without ${quoted(target)} alone: keep one of them`);
+  if (given?.startsWith('-')) throw invalid(`${given} is of use without pod/${pod} alone: keep one of them`);
   const ask = readAsked(read.values, read.origins, sources);
-  return { kind: 'run', options, pod: { namespace, pod: podName(target), ask } };
+  return { kind: 'run', options, pod: { namespace, pod, ask } };
+}
+
+/** Of the pod that is waited for; undefined when none is named. Throws CONFIG_INVALID. */
+export function readPodName([target, ...rest]: readonly string[]): string | undefined {
+  if (rest.length > 0) throw invalid(`unexpected argument ${quoted(rest[0] ?? '')}`);
+  return target === undefined ? undefined : podName(target);
 }
 
 /** As kubectl names a pod, with its kind in front or without. */

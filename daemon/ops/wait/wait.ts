@@ -36,8 +36,28 @@ export async function waitForNumbers(
   }
 }
 
+/**
+ * Writes the lines once they are there, to the file if one is named, and tells how the command ends. 1 when it was interrupted before:
+ * nothing was written, and what a shell does next must not go on as if it had.
+ */
+export async function deliver(
+  lines: Promise<string>,
+  envFile: string | undefined,
+  stdout: { write(text: string): unknown },
+  signal: AbortSignal,
+): Promise<0 | 1> {
+  try {
+    if (envFile === undefined) stdout.write(await lines);
+    else await writeEnvFile(envFile, await lines);
+    return 0;
+  } catch (error) {
+    if (signal.aborted) return 1;
+    throw error;
+  }
+}
+
 /** A reader finds the whole file or none. */
-export async function writeEnvFile(path: string, lines: string): Promise<void> {
+async function writeEnvFile(path: string, lines: string): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
     await writeFile(temporary, lines, { mode: 0o644 });
