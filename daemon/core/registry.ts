@@ -24,9 +24,12 @@ export interface Change {
 
 export interface Page {
   readonly items: readonly LiveMapping[];
-  /** The key of the last item when more follow. */
+  /** The key after which more may follow. */
   readonly next: string | undefined;
 }
+
+/** About 5 ms of a busy processor, for which nobody else is answered. */
+const MAX_LOOKED = 10_000;
 
 const NONE: SortedMap<LiveMapping> = new SortedMap(BY_KEY);
 
@@ -94,20 +97,24 @@ export class MappingRegistry {
 
   /** Everything that matches, in the order of the keys. */
   all(filter: MappingFilter): LiveMapping[] {
-    return [...this.#walk(filter, '')];
+    return [...this.#walk(filter, '')].filter((live) => matches(filter, live));
   }
 
   /**
-   * At most `limit` matching mappings whose keys come after `after`, which need not exist (any more), and fewer when
-   * `fits` says that one has no room left. At least one, if there is any.
+   * At most `limit` matching mappings whose keys come after `after`, which need not exist (any more). Fewer, but one, when `fits` says
+   * that another has no room left. Fewer, or none, when those that match are far between: a page is looked for in MAX_LOOKED mappings.
    */
   page(filter: MappingFilter, after: string, limit: number, fits: (live: LiveMapping) => boolean = () => true): Page {
     const items: LiveMapping[] = [];
+    let last: LiveMapping | undefined;
+    let looked = 0;
     for (const live of this.#walk(filter, after)) {
-      if (items.length === limit || (items.length > 0 && !fits(live))) {
-        return { items, next: BY_KEY.keyOf(items.at(-1) as LiveMapping) };
-      }
-      items.push(live);
+      const wanted = matches(filter, live);
+      const full = wanted && (items.length === limit || (items.length > 0 && !fits(live)));
+      if (last !== undefined && (full || looked === MAX_LOOKED)) return { items, next: BY_KEY.keyOf(last) };
+      if (wanted) items.push(live);
+      last = live;
+      looked += 1;
     }
     return { items, next: undefined };
   }
@@ -148,13 +155,16 @@ export class MappingRegistry {
     ofNode.set(key, live);
   }
 
+  /** Those whose keys come after `after` and that are where alone some may match. */
   *#walk(filter: MappingFilter, after: string): Generator<LiveMapping> {
     const prefix = prefixOf(filter);
-    const isAfter = BY_KEY.comparing(after);
+    const compare = BY_KEY.comparing(after);
     const among = filter.node === undefined ? this.#mappings : this.ofNode(filter.node);
+    let first = true;
     for (const live of among.from(after > prefix ? after : prefix)) {
       if (!hasPrefixOf(filter, live)) return;
-      if (matches(filter, live) && isAfter(live) !== 0) yield live;
+      if (!first || compare(live) !== 0) yield live;
+      first = false;
     }
   }
 }

@@ -134,6 +134,22 @@ test('a page ends early when the next mapping has no room, but is never empty', 
   t.is(page.next, keyOf('n1', { ...pod, name: 'a' }, 'web', 'TCP'));
 });
 
+test('what few match is looked for in pages, of which none looks at everything: nobody else is answered meanwhile', (t) => {
+  const registry = new MappingRegistry();
+  const name = (index: number) => ({ ...pod, name: `p-${String(index).padStart(5, '0')}` });
+  for (let index = 0; index < 25_000; index += 1) registry.set('n1', mapping({ pod: name(index) }), 1);
+  registry.set('n1', mapping({ pod: name(25_000), pool: 'games' }), 1);
+  const found: LiveMapping[] = [];
+  let pages = 0;
+  for (let after: string | undefined = ''; after !== undefined; pages += 1) {
+    const page = registry.page({ pool: 'games' }, after, 1_000);
+    found.push(...page.items);
+    after = page.next;
+  }
+  t.deepEqual(names(found), ['p-25000/web']);
+  t.is(pages, 3);
+});
+
 test('what changed since a revision is told with the values before and after', (t) => {
   const registry = new MappingRegistry();
   registry.set('n1', mapping(), 1);
