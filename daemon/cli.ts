@@ -132,7 +132,10 @@ async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
   const stop = new AbortController();
   // A reader that goes away (`berth watch | head`) ends the command; without a listener it would be an uncaught EPIPE.
-  process.stdout.on('error', () => stop.abort());
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    unwritten ??= error;
+    stop.abort();
+  });
   process.stderr.on('error', () => {});
   if (name === '--version' || name === 'version') {
     process.stdout.write(`${VERSION}\n`);
@@ -152,9 +155,20 @@ async function main(argv: readonly string[]): Promise<number> {
     return await command(rest, stop.signal);
   } catch (error) {
     if (stop.signal.aborted) return 0;
-    process.stderr.write(`berth ${name}: ${messageOf(error)}\n`);
+    process.stderr.write(`${name === PLUGIN ? 'kubectl berth' : `berth ${name}`}: ${messageOf(error)}\n`);
     return error instanceof BerthError && (error.code === 'USAGE' || error.code === 'CONFIG_INVALID') ? USAGE : 1;
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+/** Why what was written to stdout did not arrive. */
+let unwritten: NodeJS.ErrnoException | undefined;
+
+/** 1 in place of 0 when the output is lost; a reader that went away had enough of it. */
+async function delivered(code: number): Promise<number> {
+  await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  if (unwritten === undefined || unwritten.code === 'EPIPE') return code;
+  process.stderr.write(`berth: cannot write to stdout: ${unwritten.message}\n`);
+  return code === 0 ? 1 : code;
+}
+
+process.exitCode = await delivered(await main(process.argv.slice(2)));

@@ -1,9 +1,13 @@
 /** `berth` as a process: what it does with a reader that goes away, and with settings of its other commands. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import test from 'ava';
+import { replicas } from './client/replicas.ts';
 import { fixture, mapping, NODE, NOW } from './rpc/fixture.ts';
 
 const CLI = join(import.meta.dirname, '../daemon/cli.ts');
@@ -22,6 +26,37 @@ for (const args of [['--help'], ['--version'], ['agent', '--help'], ['doctor', '
     t.deepEqual(await ended, { code: 0, signal: null, stderr: '' });
   });
 }
+
+for (const line of ['list', 'wait pod/cart-0 --namespace=shop']) {
+  test(`berth ${line}: what cannot be written is no success`, async (t) => {
+    const { registry, socketPath } = await fixture(t);
+    registry.set(NODE, mapping('cart-0'), NOW);
+    const full = openSync('/dev/full', 'w');
+    t.teardown(() => closeSync(full));
+    const args = [CLI, ...line.split(' '), '--socket', socketPath];
+    const child = spawn(process.execPath, args, { env: {}, stdio: ['ignore', full, 'pipe'] });
+    const [said, [code]] = await Promise.all([text(child.stderr as Readable), once(child, 'close')]);
+    t.is(code, 1);
+    t.regex(said, /^berth: cannot write to stdout: ENOSPC/);
+  });
+}
+
+test('no proxy that the environment names is asked: plaintext stays on loopback', async (t) => {
+  let asked = 0;
+  const proxy = createServer((socket) => {
+    asked += 1;
+    socket.destroy();
+  });
+  t.teardown(() => proxy.close());
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const { addresses } = await replicas(t, 1);
+  const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const env = { http_proxy: url, https_proxy: url, grpc_proxy: url };
+  const { ended } = berth(['nodes', '--aggregator', addresses], env);
+  t.deepEqual(await ended, { code: 0, signal: null, stderr: 'berth: no node is known\n' });
+  t.is(asked, 0);
+});
 
 test('berth watch ends quietly when its reader goes away', async (t) => {
   const { registry, socketPath } = await fixture(t);

@@ -8,6 +8,8 @@ export const CHANNEL_OPTIONS: ClientOptions = {
   'grpc.enable_channelz': 0,
   'grpc.enable_retries': 0,
   'grpc.service_config_disable_resolution': 1,
+  // By default what the environment says of proxies counts, for loopback too: plaintext would leave this host, and end at another loopback.
+  'grpc.enable_http_proxy': 0,
 };
 
 /** An aggregator that is gone without a word is noticed within 25 s. */

@@ -46,6 +46,8 @@ export function get(positionals: readonly string[], options: ClientArguments, ar
     const remedy = "the pod's condition berth.dev/PortsMapped says why (kubectl describe pod)";
     const where = client.scope === 'node' ? 'on this node' : 'on any node that has been heard';
     around.stderr.write(`berth: ${what} of pod ${pod} is mapped ${where}: ${remedy}\n`);
+    if (positionals[0]?.startsWith(`${question.namespace}/`) && /^pods?$/.test(question.namespace))
+      around.stderr.write(`berth: what stands before the / is the namespace: ${quoted(question.namespace)} here\n`);
     return EXIT.notFound;
   });
 }

@@ -217,7 +217,7 @@ test.serial('wait does not wait for a right, and does not succeed when it is int
   const refused = await kubectl.run('wait pod/cart-0');
   t.is(refused.code, 1);
   t.regex(refused.err, /the user may not forward to pods/);
-  t.deepEqual((await kubectl.run('wait')).err, 'berth kubectl: which pod? kubectl berth wait pod/NAME\n');
+  t.deepEqual((await kubectl.run('wait')).err, 'kubectl berth: which pod? kubectl berth wait pod/NAME\n');
   t.is((await kubectl.run('wait --all-namespaces pod/x')).code, 2);
 });
 
@@ -248,7 +248,7 @@ test.serial('what is in the way is said: no pod, no right, no API server, no suc
     /cannot be listed: pods is forbidden: User "ann" cannot list.*; the user needs the right to list pods/,
   );
   await failing(`nodes --server https://${await deadAddress()}`, 1, /cannot be listed: .*ECONNREFUSED/);
-  await failing('nodes --context none', 2, /^berth kubectl: --context: the kubeconfig has no context "none"\n$/);
+  await failing('nodes --context none', 2, /^kubectl berth: --context: the kubeconfig has no context "none"\n$/);
   await failing('nodes --user none', 2, /--user: the kubeconfig has no user "none"/);
   await failing('nodes --as-group a', 2, /groups or extras are pretended without a user: .* Give --as, or "as"/);
   await failing('nodes --user tim', 2, /pretended without a user/);

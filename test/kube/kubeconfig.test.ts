@@ -2,8 +2,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { KubeConfig } from '@kubernetes/client-node';
 import test, { type ExecutionContext } from 'ava';
+import { loadKubeconfig } from '../../daemon/kube/api/kubeconfig.ts';
 import { applyFlags } from '../../daemon/kube/forward/cluster.ts';
 import { impersonationOf } from '../../daemon/kube/forward/impersonation.ts';
 import { loadConfig } from '../../daemon/kube/forward/kubeconfig.ts';
@@ -52,6 +54,25 @@ test('where there is no file there is no API server', (t) => {
   const impersonations = loadConfig(config, undefined, { KUBECONFIG: '/not/there' });
   t.throws(() => applyFlags(config, impersonations, {}), { code: 'CONFIG_INVALID', message: /no API server is known/ });
   t.throws(() => loadConfig(config, '/not/there'), { code: 'CONFIG_INVALID', message: /\/not\/there cannot be used/ });
+});
+
+test('a kubeconfig that cannot be read is told of without the secrets in it', async (t) => {
+  const path = file(t, {});
+  writeFileSync(path, 'users:\n- name: u\n  user:\n    token: SECRET\n   bad: x\n');
+  const said = [
+    t.throws(() => loadConfig(new KubeConfig(), path), { code: 'CONFIG_INVALID' }),
+    await t.throwsAsync(loadKubeconfig(path), { code: 'CONFIG_INVALID' }),
+  ];
+  for (const error of said) {
+    t.regex(error.message, /cannot be used: \S/);
+    t.false(inspect(error).includes('SECRET'));
+  }
+});
+
+test('an address of the API server may end with a slash', (t) => {
+  const config = new KubeConfig();
+  applyFlags(config, new Map(), { server: 'one.example/k8s/' });
+  t.is(config.getCurrentCluster()?.server, 'https://one.example/k8s');
 });
 
 test('no secret is sent in plaintext, as to kubectl proxy', (t) => {

@@ -1,4 +1,5 @@
 import test from 'ava';
+import { readPluginOptions } from '../../daemon/ops/kubectl/options.ts';
 import { requestTimeout, userExtra } from '../../daemon/ops/kubectl/values.ts';
 
 const TIMEOUTS: readonly (readonly [string, number | undefined])[] = [
@@ -29,4 +30,11 @@ test('--as-user-extra: the values of each key, whatever the key is called', (t) 
     ['k', ['a=b']],
   ]);
   for (const wrong of ['k', '=v']) t.throws(() => userExtra([wrong]), { code: 'CONFIG_INVALID' });
+});
+
+test('a flag of kubectl that is empty is none', (t) => {
+  const read = readPluginOptions('list', { argv: ['--context=', '--as=', '-n', '', '--as-group='], env: {} });
+  if (read.kind === 'help') throw new Error('help was asked for');
+  const { namespace, server } = read.options;
+  t.deepEqual([namespace, server.context, server.as, server.asGroup], [undefined, undefined, undefined, []]);
 });

@@ -69,6 +69,15 @@ for (const line of [
   });
 }
 
+test('berth get pod/NAME, as kubectl and berth wait take it, is told what the / means here', async (t) => {
+  const { registry, socketPath } = await fixture(t);
+  registry.set(NODE, mapping('cart-0'), NOW);
+  const { code, err } = await berth(socketPath, 'get pod/cart-0');
+  t.is(code, EXIT.notFound);
+  t.regex(err, /\nberth: what stands before the \/ is the namespace: "pod" here\n$/);
+  t.notRegex((await berth(socketPath, 'get other/cart-0')).err, /what stands before/);
+});
+
 test('berth list of nothing is an answer: exit code 0, and a word on stderr', async (t) => {
   const { socketPath } = await fixture(t);
   t.deepEqual(await berth(socketPath, 'list -n shop'), { code: 0, out: '', err: 'berth: no live mapping matches\n' });

@@ -4,8 +4,9 @@
  */
 import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node';
-import { BerthError, messageOf } from '../../core/errors.ts';
+import { BerthError } from '../../core/errors.ts';
 import { quoted } from '../../core/text.ts';
+import { headlineOf } from '../headline.ts';
 import type { Credentials, Grant } from './credentials.ts';
 
 /** `path` undefined: `KUBECONFIG`, then `~/.kube/config`. Rejects with CONFIG_INVALID. */
@@ -18,7 +19,8 @@ export async function loadKubeconfig(path: string | undefined): Promise<Credenti
     return new KubeconfigCredentials(config);
   } catch (error) {
     const where = path === undefined ? 'the kubeconfig (KUBECONFIG, ~/.kube/config)' : `the kubeconfig ${path}`;
-    throw new BerthError('CONFIG_INVALID', `${where} cannot be used: ${messageOf(error)}`, { cause: error });
+    // Without its cause, of which a log might tell the rest.
+    throw new BerthError('CONFIG_INVALID', `${where} cannot be used: ${headlineOf(error)}`);
   }
 }
 

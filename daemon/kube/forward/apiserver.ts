@@ -7,11 +7,13 @@ import https, { type RequestOptions } from 'node:https';
 import { text } from 'node:stream/consumers';
 import type { KubeConfig, V1Pod } from '@kubernetes/client-node';
 import { BerthError, messageOf } from '../../core/errors.ts';
-import { quoted } from '../../core/text.ts';
+import { printable, quoted } from '../../core/text.ts';
 import { applyFlags, namespaceOf, type ServerFlags } from './cluster.ts';
 import type { Carrier } from './forwarder.ts';
 import { headersOf, type Impersonation } from './impersonation.ts';
 import { loadConfig } from './kubeconfig.ts';
+
+const MAX_REASON = 512;
 
 /** When it is disposed of, whatever is asked ends, forwarding too. */
 export interface ApiServer extends Disposable {
@@ -113,5 +115,6 @@ function statusMessage(body: string): string | undefined {
 
 /** Of several addresses that were tried Node tells the code alone. */
 function reasonOf(error: unknown): string {
-  return messageOf(error).trim() || String((error as { readonly code?: unknown }).code ?? 'no reason is known');
+  const reason = messageOf(error).trim() || String((error as { readonly code?: unknown }).code ?? 'no reason is known');
+  return printable(reason, MAX_REASON);
 }

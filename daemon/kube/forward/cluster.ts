@@ -58,7 +58,7 @@ function contextOf(config: KubeConfig, { context: named }: ServerFlags): Partial
 
 function clusterOf(config: KubeConfig, context: Partial<Context>, flags: ServerFlags): Cluster {
   const found = entry('cluster', flags.cluster, context.cluster, (name) => config.getCluster(name));
-  const server = flags.server ?? found?.server;
+  const server = (flags.server ?? found?.server)?.replace(/\/+$/, '');
   if (server === undefined) {
     throw new BerthError('CONFIG_INVALID', 'no API server is known: give --kubeconfig, --context or --server');
   }

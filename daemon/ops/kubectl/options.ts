@@ -10,7 +10,8 @@ import { dnsLabel, integer, invalid, truth } from '../values.ts';
 import { WAIT_TABLE } from '../wait/options.ts';
 import { requestTimeout, userExtra } from './values.ts';
 
-const text = { type: 'string', parse: String, flagOnly: true } as const;
+/** For kubectl a flag that is empty is none: scripts pass variables that may be. */
+const text = { type: 'string', parse: (given: string) => given || undefined, flagOnly: true } as const;
 const texts = { type: 'list', flagOnly: true } as const;
 
 /** As kubectl has them, by name and meaning. */
@@ -69,7 +70,7 @@ const PLACE_TABLE = {
     short: 'n',
     value: 'NAME',
     flagOnly: true,
-    parse: dnsLabel,
+    parse: (given: string) => (given === '' ? undefined : dnsLabel(given)),
     help: 'The namespace of the pods; without it that of the context.',
   },
   aggregatorNamespace: {
