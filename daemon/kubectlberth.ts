@@ -8,7 +8,8 @@ import { openApiServer } from './kube/forward/apiserver.ts';
 import { Forwarder } from './kube/forward/forwarder.ts';
 import { systemClock } from './ops/clock.ts';
 import { SUMMARIES } from './ops/commandlist.ts';
-import { type PluginName, type PluginOptions, readPluginOptions } from './ops/kubectl/options.ts';
+import { kubectlCompletion } from './ops/completion/kubectl.ts';
+import { PLUGIN_NAMES, type PluginOptions, readPluginOptions } from './ops/kubectl/options.ts';
 import type { Sources } from './ops/optiontable.ts';
 import { invalid } from './ops/values.ts';
 import { readPodName, type WaitOptions } from './ops/wait/options.ts';
@@ -19,13 +20,14 @@ import { forwardedEndpoint } from './rpc/endpoint.ts';
 import { waitForPod } from './waiting.ts';
 
 const COMMANDS = { list, get, watch, nodes } as const;
-const NAMES = [...Object.keys(COMMANDS), 'wait'] as PluginName[];
+/** What kubectl_complete-berth runs, with the words behind `kubectl berth`. */
+const COMPLETE = '__complete';
 
 const HELP = `kubectl berth: where the pods of this cluster can be reached
 
 usage: kubectl berth COMMAND [OPTIONS]
 
-${NAMES.map((name) => `  ${name.padEnd(10)} ${SUMMARIES[name]}`).join('\n')}
+${PLUGIN_NAMES.map((name) => `  ${name.padEnd(10)} ${SUMMARIES[name]}`).join('\n')}
 
 kubectl berth COMMAND --help tells the options of a command.
 `;
@@ -33,7 +35,11 @@ kubectl berth COMMAND --help tells the options of a command.
 /** How the command ended. Rejects with CONFIG_INVALID for a wrong command line. */
 export async function runPlugin(sources: Sources, around: Omit<Surroundings, 'connect'>): Promise<number> {
   const [word, ...argv] = sources.argv;
-  const name = NAMES.find((one) => one === word);
+  if (word === COMPLETE) {
+    around.stdout.write(kubectlCompletion(argv));
+    return EXIT.found;
+  }
+  const name = PLUGIN_NAMES.find((one) => one === word);
   if (name === undefined) {
     const asked = word === undefined || word === 'help' || word === '--help' || word === '-h';
     if (asked) around.stdout.write(HELP);

@@ -73,9 +73,10 @@ enableCompileCache({ directory: join(import.meta.dirname, 'cache'), portable: tr
 await import('./cli.mjs');
 `;
 
-/** What kubectl finds in the PATH as the command `berth` of its own; a link to it does too. */
-const PLUGIN = `#!/bin/sh
-exec "$(dirname "$(readlink -f "$0")")/berth.mjs" kubectl "$@"
+/** What kubectl finds in the PATH as the command `berth` of its own, and for the completion of it; a link to it does too. */
+const PLUGINS = { 'kubectl-berth': 'kubectl', 'kubectl_complete-berth': 'kubectl __complete' } as const;
+const plugin = (words: string) => `#!/bin/sh
+exec "$(dirname "$(readlink -f "$0")")/berth.mjs" ${words} "$@"
 `;
 
 /** Loads every file of the bundle but the starter once; the cache holds what was compiled thereby. */
@@ -130,8 +131,8 @@ export async function makeBundle(directory: string): Promise<void> {
   makeTypes(join(out, 'types'));
   writeFileSync(join(out, 'licenses.txt'), licenses(metafile));
   writeFileSync(join(out, 'berth.mjs'), STARTER);
-  writeFileSync(join(out, 'kubectl-berth'), PLUGIN);
-  for (const program of ['berth.mjs', 'kubectl-berth']) chmodSync(join(out, program), 0o755);
+  for (const [file, words] of Object.entries(PLUGINS)) writeFileSync(join(out, file), plugin(words));
+  for (const program of ['berth.mjs', ...Object.keys(PLUGINS)]) chmodSync(join(out, program), 0o755);
   // The cache is bound to the flags: once as the agent is run, once as people run the client.
   for (const flags of [NODE_FLAGS, []]) {
     execFileSync(process.execPath, [...flags, '--input-type=module', '--eval', BAKER, out], {

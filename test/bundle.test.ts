@@ -187,6 +187,8 @@ test('kubectl finds kubectl-berth in the PATH, also by a link, and runs it as a 
   const env = { PATH: [bin, dirname(process.execPath), '/usr/bin', '/bin'].join(':'), HOME: place };
   const help = /^kubectl berth: where the pods of this cluster can be reached\n/;
   t.regex((await run(join(bin, 'kubectl-berth'), ['--help'], { cwd: '/', env })).stdout, help);
+  const complete = join(dist, 'kubectl_complete-berth');
+  t.regex((await run(complete, ['wa'], { cwd: '/', env })).stdout, /^watch\t.*\nwait\t.*\n:4\n$/);
   const lost = await t.throwsAsync<ExecFileException>(run(join(bin, 'kubectl-berth'), ['nodes'], { cwd: '/', env }));
   t.regex(String(lost?.stderr), /no API server is known: give --kubeconfig, --context or --server/);
   const kubectl = await run('kubectl', ['berth', '--help'], { cwd: '/', env }).catch(

@@ -8,6 +8,7 @@ import test from 'ava';
 import { SUMMARIES } from '../../daemon/ops/commandlist.ts';
 import { completion, scriptFor } from '../../daemon/ops/completion/completion.ts';
 import { SHELLS, type Shell } from '../../daemon/ops/completion/grammar.ts';
+import { kubectlCompletion } from '../../daemon/ops/completion/kubectl.ts';
 
 const run = promisify(execFile);
 const CLI = join(import.meta.dirname, '../../daemon/cli.ts');
@@ -103,6 +104,50 @@ for (const [line, pattern] of [
 ] as const) {
   zshTest(`zsh: ${line} becomes, or lists, ${pattern}`, async (t) => {
     await t.notThrowsAsync(zsh(line, pattern));
+  });
+}
+
+/** `kubectl` in a PATH with the two programs, as the bundle has them. */
+async function kubectl(...words: readonly string[]): Promise<string[]> {
+  const { stdout } = await run('kubectl', ['__complete', 'berth', ...words], {
+    ...options,
+    env: { ...env, PATH: `${directory}:${env.PATH}` },
+  });
+  return lines(stdout).map((one) => one.split('\t')[0] ?? '');
+}
+
+for (const [file, words] of [
+  ['kubectl-berth', 'kubectl'],
+  ['kubectl_complete-berth', 'kubectl __complete'],
+] as const)
+  writeFileSync(join(directory, file), `#!/bin/sh\nexec "${process.execPath}" "${CLI}" ${words} "$@"\n`, {
+    mode: 0o755,
+  });
+
+const kubectlTest = where('kubectl' as Shell);
+
+kubectlTest('kubectl: commands, options of the command alone, and values', async (t) => {
+  t.deepEqual(await kubectl('wa'), ['watch', 'wait', ':4']);
+  t.deepEqual(await kubectl('nodes', '--outp'), ['--output', ':4']);
+  t.deepEqual(await kubectl('nodes', '--all'), [':4']);
+  t.deepEqual(await kubectl('list', '-o', ''), ['table', 'wide', 'json', 'yaml', ':4']);
+});
+
+const OFFERED: readonly (readonly [string, string])[] = [
+  ['', 'list get watch nodes wait :4'],
+  ['list --all', '--all-namespaces :4'],
+  ['list --output=y', 'yaml :4'],
+  ['list -A -o w', 'wide :4'],
+  ['get --as', '--as --as-uid --as-group --as-user-extra :4'],
+  ['wait --kubeconfig ', ':0'],
+  ['wait --port ', ':4'],
+  ['get ', ':4'],
+  ['lst --', ':4'],
+];
+for (const [line, offered] of OFFERED) {
+  test(`kubectl berth ${line}: ${offered} is offered`, (t) => {
+    const told = lines(kubectlCompletion(line.split(' '))).map((one) => one.split('\t')[0]);
+    t.is(told.join(' '), offered);
   });
 }
 

@@ -61,9 +61,13 @@ const HELP: CompletedOption = {
 export const COMMANDS: readonly CompletedCommand[] = (Object.keys(SUMMARIES) as CommandName[]).map((name) => ({
   name,
   summary: SUMMARIES[name],
-  options: [...Object.entries(TABLES[name]).map(([key, option]) => completed(key, option)), HELP],
+  options: completedOptions(TABLES[name]),
   words: name === 'completion' ? SHELLS : [],
 }));
+
+export function completedOptions(table: OptionTable): readonly CompletedOption[] {
+  return [...Object.entries(table).map(([key, option]) => completed(key, option)), HELP];
+}
 
 function completed(key: string, option: Option): CompletedOption {
   return {

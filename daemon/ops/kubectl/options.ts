@@ -5,7 +5,7 @@
 import { CLIENT_TABLES, type ClientName } from '../clientoptions.ts';
 import { helpText } from '../help.ts';
 import { readOptions } from '../options.ts';
-import type { OptionTable, Sources, Values } from '../optiontable.ts';
+import type { Option, OptionTable, Sources, Values } from '../optiontable.ts';
 import { dnsLabel, integer, invalid, truth } from '../values.ts';
 import { WAIT_TABLE } from '../wait/options.ts';
 import { requestTimeout, userExtra } from './values.ts';
@@ -101,7 +101,11 @@ const ALL_TABLE = {
   },
 } as const satisfies OptionTable;
 
-export type PluginName = ClientName | 'wait';
+export const PLUGIN_NAMES = ['list', 'get', 'watch', 'nodes', 'wait'] as const satisfies readonly (
+  | ClientName
+  | 'wait'
+)[];
+export type PluginName = (typeof PLUGIN_NAMES)[number];
 
 /** Without what berth wait has for the pod that it runs in. */
 const TABLES = { ...CLIENT_TABLES, wait: WAIT_TABLE } as const;
@@ -131,12 +135,21 @@ const WAIT_ABOUT =
   'node that is not heard does not count.';
 const PLACES = ['socket', 'config', 'namespace', 'insecureAggregator', 'annotations'];
 
-/** Throws CONFIG_INVALID. */
-export function readPluginOptions(name: PluginName, sources: Sources): PluginCommand {
-  const own = Object.entries(TABLES[name]).filter(([key]) => !PLACES.includes(key) && !key.startsWith('aggregator'));
+/** Every option of the command. */
+export function pluginTable(name: PluginName): OptionTable {
   const places = name === 'nodes' ? withoutNamespace : PLACE_TABLE;
   const all = name === 'list' || name === 'watch' ? ALL_TABLE : {};
-  const table: OptionTable = { ...places, ...all, ...Object.fromEntries(own), ...SERVER_TABLE };
+  return { ...places, ...all, ...Object.fromEntries(ownOf(name)), ...SERVER_TABLE };
+}
+
+/** Those that have nothing to do with kubectl. */
+function ownOf(name: PluginName): readonly (readonly [string, Option])[] {
+  return Object.entries(TABLES[name]).filter(([key]) => !PLACES.includes(key) && !key.startsWith('aggregator'));
+}
+
+/** Throws CONFIG_INVALID. */
+export function readPluginOptions(name: PluginName, sources: Sources): PluginCommand {
+  const table = pluginTable(name);
   const read = readOptions(table, { ...sources, positionals: true });
   if (read.kind === 'help') {
     const [usage, about] = name === 'wait' ? ['wait pod/NAME', `${WAIT_ABOUT} ${ABOUT}`] : [name, ABOUT];
@@ -155,7 +168,7 @@ export function readPluginOptions(name: PluginName, sources: Sources): PluginCom
       aggregatorPort,
       namespace,
       allNamespaces,
-      own: Object.fromEntries(own.map(([key]) => [key, read.values[key]])),
+      own: Object.fromEntries(ownOf(name).map(([key]) => [key, read.values[key]])),
     },
     positionals: read.positionals,
   };
