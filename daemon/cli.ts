@@ -6,7 +6,7 @@
 import { hostname } from 'node:os';
 import { BerthError, messageOf } from './core/errors.ts';
 import type { ClientName } from './ops/clientoptions.ts';
-import { type CommandName, SUMMARIES } from './ops/commandlist.ts';
+import { type CommandName, noCommand, SUMMARIES } from './ops/commandlist.ts';
 import type { Sources } from './ops/optiontable.ts';
 import { VERSION } from './version.ts';
 
@@ -147,7 +147,7 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name as CommandName] : name === PLUGIN ? plugin : undefined;
   if (command === undefined) {
-    process.stderr.write(`berth: there is no command ${JSON.stringify(name)}; berth --help lists them\n`);
+    process.stderr.write(`berth: ${noCommand(name)}; berth --help lists the commands\n`);
     return USAGE;
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());

@@ -7,7 +7,7 @@ import { aggregatorPods } from './kube/forward/aggregatorpods.ts';
 import { openApiServer } from './kube/forward/apiserver.ts';
 import { Forwarder } from './kube/forward/forwarder.ts';
 import { systemClock } from './ops/clock.ts';
-import { SUMMARIES } from './ops/commandlist.ts';
+import { noCommand, SUMMARIES } from './ops/commandlist.ts';
 import { kubectlCompletion } from './ops/completion/kubectl.ts';
 import { PLUGIN_NAMES, type PluginOptions, readPluginOptions } from './ops/kubectl/options.ts';
 import type { Sources } from './ops/optiontable.ts';
@@ -43,10 +43,7 @@ export async function runPlugin(sources: Sources, around: Omit<Surroundings, 'co
   if (name === undefined) {
     const asked = word === undefined || word === 'help' || word === '--help' || word === '-h';
     if (asked) around.stdout.write(HELP);
-    else
-      around.stderr.write(
-        `kubectl berth: there is no command ${JSON.stringify(word)}; kubectl berth --help lists them\n`,
-      );
+    else around.stderr.write(`kubectl berth: ${noCommand(word)}; kubectl berth --help lists the commands\n`);
     return asked && word !== undefined ? EXIT.found : EXIT.usage;
   }
   const command = readPluginOptions(name, { ...sources, argv });
@@ -84,18 +81,14 @@ interface Reached extends AsyncDisposable {
 
 async function reach({ server, aggregatorNamespace, aggregatorPort }: PluginOptions): Promise<Reached> {
   const api = await openApiServer(server);
-  /** Of the connection that was tried last. */
+  /** Of the connection of which something was heard last. */
   let last: Error | undefined;
-  const choose = aggregatorPods(api, aggregatorNamespace);
   const forwarder = await Forwarder.open({
     carrier: api.carrier,
     namespace: aggregatorNamespace,
     port: aggregatorPort,
-    choose: (failures) => {
-      last = undefined;
-      return choose(failures);
-    },
-    onError: (error) => {
+    choose: aggregatorPods(api, aggregatorNamespace),
+    onOutcome: (error) => {
       last = error;
     },
   });

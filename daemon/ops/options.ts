@@ -78,7 +78,9 @@ function readLine(table: OptionTable, { argv, positionals: allowed = false }: So
     const key = keys.get(token.name);
     if (key === undefined) {
       const known = [...keys.keys()].map((flag) => `--${flag}`);
-      throw invalid(`unknown flag ${token.rawName}${hint(token.name, known)}; see --help`);
+      // Of a letter every flag is near.
+      const near = token.name.length > 1 ? hint(token.name, known) : '';
+      throw invalid(`unknown flag ${token.rawName}${near}; see --help`);
     }
     const value = token.value ?? (table[key]?.type === 'boolean' ? 'true' : undefined);
     if (value === undefined || (value.startsWith('-') && token.inlineValue === false)) {

@@ -1,7 +1,7 @@
 /** Where a client asks: the agent of a node at its unix socket, or one replica of an aggregator. Opens nothing. */
 import { resolve as absolute } from 'node:path';
 import { type ChannelCredentials, type ClientOptions, credentials, type ServiceError, status } from '@grpc/grpc-js';
-import { BerthError, messageOf } from '../core/errors.ts';
+import { BerthError } from '../core/errors.ts';
 import { printable } from '../core/text.ts';
 import { whyAggregatorFailed } from './aggregatorfailure.ts';
 import { CHANNEL_OPTIONS, KEEPALIVE_OPTIONS } from './channeloptions.ts';
@@ -66,17 +66,20 @@ export function aggregatorEndpoint(
  * to find out where to.
  */
 export function forwardedEndpoint(socketPath: string, why: () => Error | undefined, askingMs = 0): Endpoint {
+  const connectMs = askingMs + CONNECT_MS;
   return {
     scope: 'cluster',
     target: `unix:${absolute(socketPath)}`,
     credentials: credentials.createInsecure(),
     options: { ...CHANNEL_OPTIONS, ...KEEPALIVE_OPTIONS },
-    connectMs: askingMs + CONNECT_MS,
+    connectMs,
     explain: async (error) => {
-      const reason = error.code === status.UNAVAILABLE ? why() : undefined;
-      return reason === undefined
-        ? whyAggregatorFailed(error, 'the other end of the forwarding')
-        : `the aggregator cannot be reached through the API server: ${printable(messageOf(reason), 512)}`;
+      if (error.code !== status.UNAVAILABLE) return whyAggregatorFailed(error, 'the other end of the forwarding');
+      const silent = /not connected in time/.test(error.details)
+        ? `no answer within ${connectMs / 1_000} s; --request-timeout gives the API server longer`
+        : error.details;
+      const reason = why()?.message ?? silent;
+      return `the aggregator cannot be reached through the API server: ${printable(reason, 512)}`;
     },
     // What the API server refuses does not pass by itself.
     cause: (error) => {

@@ -255,6 +255,8 @@ test.serial('what is in the way is said: no pod, no right, no API server, no suc
   await failing('list -A -n shop', 2, /keep one of them/);
   await failing('list --socket /s', 2, /unknown flag --socket/);
   await failing('lst', 2, /^kubectl berth: there is no command "lst"/);
+  await failing('--context good list', 2, /^kubectl berth: "--context" stands behind a command; /);
+  await failing('wait cart-0 -o json', 2, /^kubectl berth: unknown flag -o; see --help\n$/);
 });
 
 test.serial(

@@ -31,8 +31,8 @@ export interface Forwarding {
   readonly port: number;
   /** The pod that the next connection leads to. Rejects when there is none. */
   readonly choose: (failures: Failures) => Promise<string>;
-  /** Why a connection could not be made, or what the node says of it. */
-  readonly onError: (error: Error) => void;
+  /** Why a connection could not be made, or what the node says of it; undefined: one has been made. */
+  readonly onOutcome: (error: Error | undefined) => void;
 }
 
 export class Forwarder implements Disposable {
@@ -66,21 +66,24 @@ export class Forwarder implements Disposable {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  async #carry(socket: Socket, { carrier, namespace, port, choose, onError }: Forwarding): Promise<void> {
+  async #carry(socket: Socket, { carrier, namespace, port, choose, onOutcome }: Forwarding): Promise<void> {
     this.#sockets.add(socket);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => this.#sockets.delete(socket));
     let pod: string | undefined;
     const failed = (error: Error) => {
       if (pod !== undefined) this.#failures.set(pod, (this.#failures.get(pod) ?? 0) + 1);
-      onError(error);
+      onOutcome(error);
       socket.destroy();
     };
     const errors = new PassThrough();
     errors.on('data', (chunk: Buffer) => failed(new Error(chunk.toString('utf8').trim())));
     try {
       pod = await choose(this.#failures);
-      followEnd(await carrier.portForward(namespace, pod, [port], socket, errors, socket), socket);
+      const carried = await carrier.portForward(namespace, pod, [port], socket, errors, socket);
+      // What was said meanwhile is said of this one.
+      if (!socket.destroyed) onOutcome(undefined);
+      followEnd(carried, socket);
     } catch (error) {
       failed(error instanceof BerthError ? error : refusalOf(error, namespace));
     }
