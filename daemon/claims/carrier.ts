@@ -9,7 +9,7 @@
  * bound to another number, it can be taken at once: neither is ever undone.
  */
 
-import { nameOfNumber } from '../core/claims/numbers.ts';
+import { nameOfNumber, numberOfName } from '../core/claims/numbers.ts';
 import {
   type Claim,
   type ClaimName,
@@ -24,6 +24,7 @@ import type { News, Owned, Step } from '../core/claims/steps.ts';
 import type { Uses } from '../core/claims/view.ts';
 import type { About, ClaimApi, PodUse, Seen, Written } from './ports.ts';
 import type { Shelves } from './shelves.ts';
+import { Ties } from './ties.ts';
 
 /** `stale`: nothing, or not all of it, was done, because what was seen was old. */
 export type Outcome = 'done' | 'stale';
@@ -43,9 +44,11 @@ type StepOf<K extends Step['kind']> = Extract<Step, { readonly kind: K }>;
 
 export class Carrier {
   readonly #options: CarrierOptions;
+  readonly #ties: Ties;
 
   constructor(options: CarrierOptions) {
     this.#options = options;
+    this.#ties = new Ties(options);
   }
 
   /** Rejects when the API server gave no answer; then it is not known what was done. */
@@ -168,9 +171,9 @@ export class Carrier {
 
   /** That a claim has it can have been erased by hand, but not that the claim says so. */
   async #letGo(hostPort: HostPort): Promise<Outcome> {
-    const claims = await this.#options.api.claims();
-    for (const claim of claims) this.#options.shelves.claims.put(claim);
-    if (claims.some(({ status }) => status.hostPortName === hostPort.meta.name)) return 'stale';
+    const { name } = hostPort.meta;
+    // What is no number is nobody's, whatever stands in a claim.
+    if (numberOfName(name) !== undefined && (await this.#ties.since(hostPort)).has(name)) return 'stale';
     return this.#free('hostport', hostPort);
   }
 
