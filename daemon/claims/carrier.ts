@@ -31,6 +31,8 @@ export type Outcome = 'done' | 'stale';
 
 /** As many pods are named that hold up the end of a claim. */
 const NAMED = 5;
+/** How soon the pods of a namespace are listed again for a claim that they hold up, in ms: less and less often while they are the same. */
+const ASK_AGAIN_MS = { first: 10_000, cap: 60_000 } as const;
 
 export interface CarrierOptions {
   readonly api: ClaimApi;
@@ -186,12 +188,9 @@ export class Carrier {
       const holds = (pod: PodUse) => status.heldBy?.includes(pod.uid) ?? !isLater(pod, deletedAt);
       const users = pods.filter((one) => one.claims.includes(meta.name) && holds(one));
       const names = users.map(({ pod }) => pod).sort();
-      uses.set(meta.uid, {
-        pods: names.slice(0, NAMED),
-        uids: users.map(({ uid }) => uid).sort(),
-        count: users.length,
-        at,
-      });
+      const uids = users.map(({ uid }) => uid).sort();
+      const wait = waitAfter(uses.get(meta.uid), uids, at);
+      uses.set(meta.uid, { pods: names.slice(0, NAMED), uids, count: users.length, at, wait });
     }
     return 'done';
   }
@@ -266,6 +265,13 @@ function isFor(claim: Claim, className: string, hostPort: HostPort): boolean {
 /** It came when the claim was being deleted already, and was given nothing. Clocks of API servers alone do not decide that. */
 function isLater({ created, promised }: PodUse, deletedAt: string): boolean {
   return !promised && deletedAt !== '' && created > deletedAt;
+}
+
+/** Answers that came before this claim's turn, for another one's, make it no longer. */
+function waitAfter(before: Uses | undefined, uids: readonly string[], at: number): number {
+  const { first, cap } = ASK_AGAIN_MS;
+  if (before === undefined || !isSame(before.uids, uids)) return first;
+  return at < before.at + before.wait ? before.wait : Math.min(cap, before.wait * 2);
 }
 
 function held(hostPort: HostPort): readonly string[] {

@@ -89,10 +89,41 @@ test('a claim that is deleted keeps its number until every pod that names it has
   t.truthy(rig.claim('shop', 'web'));
 
   rig.patch('/api/v1/namespaces/shop/pods/one/status', { status: { phase: 'Succeeded' } });
-  await rig.until(() => rig.claim('shop', 'web') === undefined, 11_000);
+  await rig.until(() => rig.claim('shop', 'web') === undefined, 61_000);
   t.truthy(rig.claim('shop', 'db-base-0'), 'the other one has its pod still');
   rig.ask('DELETE', '/api/v1/namespaces/shop/pods/base-0');
-  await rig.until(() => rig.claims().length === 0 && rig.hostPorts().length === 0, 12_000);
+  await rig.until(() => rig.claims().length === 0 && rig.hostPorts().length === 0, 61_000);
+});
+
+test('I10: pods that hold up claims for long are looked at less and less often, once for all claims of a namespace', async (t) => {
+  await using rig = new Rig();
+  rig.createNamespace('shop');
+  rig.createClass('games', { pools: [{ start: 7000, end: 7009 }] });
+  const looks: number[] = [];
+  rig.start('a', {
+    journey: ({ method, path }) => {
+      if (method === 'GET' && path.endsWith('/namespaces/shop/pods')) looks.push(rig.time.now);
+      return { there: 1, back: 1 };
+    },
+  });
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  for (const name of names) {
+    rig.createClaim('shop', name, OF_GAMES);
+    rig.createPod('shop', name, { 'claim.berth.dev/http': name });
+  }
+  await rig.until(() => names.every((name) => rig.phase('shop', name) === 'Bound'));
+  for (const name of names) {
+    await rig.run(500);
+    rig.ask('DELETE', claimPath('shop', name));
+  }
+  await rig.until(() => names.every((name) => condition(rig.claim('shop', name), 'InUse') !== undefined));
+  await rig.run(20_000);
+  const early = looks.length;
+  t.true(early <= names.length + 2, `${early} looks in the first 20 s`);
+  await rig.run(600_000);
+  t.true(looks.length - early <= 12, `${looks.length - early} looks in the next ten minutes`);
+  t.true((looks.at(-1) ?? 0) - (looks.at(-2) ?? 0) <= 61_000, 'and still');
+  t.is(rig.claims().length, names.length);
 });
 
 test('a pool that has no number left says so, and gives the first that is released to the oldest that waits', async (t) => {

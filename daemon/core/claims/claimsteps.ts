@@ -2,6 +2,7 @@
  * What is to be done about each claim. A bound claim keeps its number whatever becomes of its class, its HostPort and its own spec;
  * one that is being deleted keeps it until no pod needs it.
  */
+import { append } from '../declared.ts';
 import { boundStatus, deletingStatus, pendingStatus } from './claimstatus.ts';
 import { conditionOf } from './condition.ts';
 import type { Grants, Verdict } from './grant.ts';
@@ -12,23 +13,22 @@ import { isSame } from './same.ts';
 import type { News, Step } from './steps.ts';
 import type { Index } from './view.ts';
 
-/** How often pods are asked about that hold up the end of a claim, in ms. */
-export const ASK_AGAIN_MS = 10_000;
-
 export interface ClaimPass {
   readonly index: Index;
   readonly grants: Grants;
   readonly time: PassTime;
   /** Verdicts on claims without a number, by uid: what becomes of the HostPorts that they have depends on them. */
   readonly verdicts: Map<string, Verdict>;
-  /** Claims of which pods are to be asked, by namespace. */
-  readonly asks: Map<string, Claim[]>;
+  /** Claims whose end pods hold up, or may, by namespace: one look at its pods tells of all of them. */
+  readonly ending: Map<string, Claim[]>;
+  /** The namespaces whose pods are to be looked at. */
+  readonly asks: Set<string>;
   /** Monotonic ms at which something is due without any news. */
   wakeAt: number;
 }
 
 export function stepsForClaim(pass: ClaimPass, claim: Claim): readonly Step[] {
-  if (claim.meta.deleting) return hasFinalizer(claim) ? ending(pass, claim) : [];
+  if (claim.meta.deleting) return hasFinalizer(claim) ? concluding(pass, claim) : [];
   if (!hasFinalizer(claim)) return [{ kind: 'hold', owned: { kind: 'claim', object: claim } }];
   return isTied(claim) ? keeping(pass, claim) : seeking(pass, claim);
 }
@@ -112,8 +112,8 @@ function withoutNumber(claim: Claim, reason: string, message: string, time: Pass
 }
 
 /** A claim that is being deleted. */
-function ending(pass: ClaimPass, claim: Claim): readonly Step[] {
-  const { index, time, asks } = pass;
+function concluding(pass: ClaimPass, claim: Claim): readonly Step[] {
+  const { index, time, asks, ending } = pass;
   // A write that gives it a number meanwhile fails by its revision, and this one fails by that one's.
   if (!isTied(claim)) return [{ kind: 'finish', claim }];
   const news: News = { type: 'Normal', reason: 'Deleting', message: 'no pod gets the number any more' };
@@ -121,11 +121,10 @@ function ending(pass: ClaimPass, claim: Claim): readonly Step[] {
   const uses = index.view.uses.get(claim.meta.uid);
   if (uses?.count === 0) return [{ kind: 'finish', claim }];
   const { namespace } = claim.meta;
-  if (uses === undefined || time.monotonic - uses.at >= ASK_AGAIN_MS) {
-    asks.set(namespace, [...(asks.get(namespace) ?? []), claim]);
-  } else {
-    pass.wakeAt = Math.min(pass.wakeAt, uses.at + ASK_AGAIN_MS);
-  }
+  append(ending, namespace, claim);
+  const dueAt = uses === undefined ? time.monotonic : uses.at + uses.wait;
+  if (dueAt <= time.monotonic) asks.add(namespace);
+  else pass.wakeAt = Math.min(pass.wakeAt, dueAt);
   // Pods use the number still: it must be nobody else's.
   const mending = mended(pass, claim) ?? [];
   if (mending.length > 0 || uses === undefined) return mending;

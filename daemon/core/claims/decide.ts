@@ -33,14 +33,17 @@ export function decide(seen: ClaimView, time: PassTime): Decision {
     grants: new Grants(index),
     time,
     verdicts: new Map(),
-    asks: new Map(),
+    ending: new Map(),
+    asks: new Set(),
     wakeAt: Number.POSITIVE_INFINITY,
   };
   const ofClaims = view.claims.flatMap((claim) => stepsForClaim(pass, claim));
   const ofHostPorts = view.hostPorts.flatMap((hostPort) => stepsForHostPort(pass, hostPort));
   const byClass = Map.groupBy(view.hostPorts, ({ className }: HostPort) => className);
   const ofClasses = view.classes.flatMap((found) => stepsForClass(pass, found, byClass.get(found.meta.name) ?? []));
-  const asks = [...pass.asks].map(([namespace, claims]): Step => ({ kind: 'ask', namespace, claims }));
+  const asks = [...pass.asks].map((namespace): Step => {
+    return { kind: 'ask', namespace, claims: pass.ending.get(namespace) ?? [] };
+  });
   const provided: Provide[] = [];
   const complaints: Complaint[] = [];
   for (const statefulSet of view.statefulSets) {

@@ -15,6 +15,8 @@ export interface Uses {
   readonly count: number;
   /** Monotonic, in ms. */
   readonly at: number;
+  /** They are asked about again after so many ms. */
+  readonly wait: number;
 }
 
 /** Ranges that agents give ports from on nodes, and on which nodes. */

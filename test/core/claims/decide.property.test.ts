@@ -140,8 +140,8 @@ const view: fc.Arbitrary<ClaimView> = fc.record({
   uses: fc.constantFrom(
     new Map(),
     new Map([
-      ['u1', { pods: [], uids: [], count: 0, at: 45_000 }],
-      ['u2', { pods: ['one'], uids: ['p1'], count: 1, at: 45_000 }],
+      ['u1', { pods: [], uids: [], count: 0, at: 45_000, wait: 10_000 }],
+      ['u2', { pods: ['one'], uids: ['p1'], count: 1, at: 45_000, wait: 5_000 }],
     ]),
   ),
   nodePools: fc.constantFrom(undefined, [], [{ ranges: [{ first: 7000, last: 7000 }], nodes: ['a'], count: 1 }]),
