@@ -24,8 +24,10 @@ const GOOD_MS = 5_000;
 const WATCH_SECONDS = 300;
 /** Bookmarks come once a minute (bookmarkFrequency of the watch cache). */
 const IDLE_MS = 150_000;
+/** Objects of one page of a list (as client-go has it). */
+const PAGE = 500;
 
-export interface ListWatchOptions {
+export interface ListWatchOptions<T = unknown> {
   readonly client: Api;
   /** Of the collection. */
   readonly path: string;
@@ -38,12 +40,19 @@ export interface ListWatchOptions {
   readonly reconnectCapMs: number;
   /** A watch over which nothing came for so long, in ms, is opened anew. */
   readonly idleMs?: number;
+  /**
+   * Every list tells what is so now, in pages: etcd bears that of one replica. Without it lists are answered from the server's cache, as
+   * thousands of nodes need it; a cache knows no pages.
+   */
+  readonly fresh?: boolean;
+  /** Makes of each object of a list what is kept of it, page by page: a long list keeps the process from nothing for long. */
+  readonly read?: (object: unknown) => T;
 }
 
 /** Objects as the API server sent them; items of a list have no kind of their own. */
-export interface ObjectObserver {
-  /** These, and no others. */
-  listed(objects: readonly unknown[]): void;
+export interface ObjectObserver<T = unknown> {
+  /** These, and no others, as `read` made them. */
+  listed(objects: readonly T[]): void;
   changed(object: unknown): void;
   deleted(object: unknown): void;
   failed(error: BerthError): void;
@@ -55,17 +64,22 @@ type From = { readonly after: string } | 'cache' | 'now';
 /** What is to be done next. */
 type Next = { readonly kind: 'list'; readonly from: From } | { readonly kind: 'watch'; revision: string };
 
-export class ListWatch {
-  readonly #options: ListWatchOptions;
+interface List<T> {
+  readonly items: readonly T[];
+  readonly revision: string;
+}
 
-  constructor(options: ListWatchOptions) {
+export class ListWatch<T = unknown> {
+  readonly #options: ListWatchOptions<T>;
+
+  constructor(options: ListWatchOptions<T>) {
     this.#options = options;
   }
 
   /** Until the signal aborts. Never rejects. */
-  async run(observer: ObjectObserver, signal: AbortSignal): Promise<void> {
-    const { clock, random, reconnectCapMs, what } = this.#options;
-    let next: Next = { kind: 'list', from: 'cache' };
+  async run(observer: ObjectObserver<T>, signal: AbortSignal): Promise<void> {
+    const { clock, random, reconnectCapMs, what, fresh } = this.#options;
+    let next: Next = { kind: 'list', from: fresh ? 'now' : 'cache' };
     let failures = 0;
     while (!signal.aborted) {
       const began = clock.monotonic();
@@ -83,7 +97,7 @@ export class ListWatch {
         // That a revision is no longer kept is how a long absence ends.
         if (!isExpired(error)) observer.failed(asApiError(what, error));
         least = retryAfterOf(error);
-        next = afterFailure(next, error);
+        next = afterFailure(next, error, fresh);
       }
       failures = next.kind === 'watch' && clock.monotonic() - began >= GOOD_MS ? 0 : failures + 1;
       const wait = failures === 0 ? 0 : backoff({ first: 100, cap: reconnectCapMs }, failures, random);
@@ -92,34 +106,41 @@ export class ListWatch {
   }
 
   /** One list. Rejects with an ApiError. */
-  async fetch(
-    from: From,
-    signal?: AbortSignal,
-  ): Promise<{ readonly items: readonly unknown[]; readonly revision: string }> {
-    const { client, path, selector, what } = this.#options;
-    // Without a resourceVersion the answer is read from etcd (or the cache waits until it is as new).
-    const version: Record<string, string> =
-      from === 'now'
-        ? {}
-        : from === 'cache'
-          ? { resourceVersion: '0' }
-          : { resourceVersion: from.after, resourceVersionMatch: 'NotOlderThan' };
-    const answer = await client.send({
-      method: 'GET',
-      path,
-      query: { ...selector, ...version },
-      ...(signal === undefined ? {} : { signal }),
-    });
-    const { items, metadata } = fieldsOf(answer);
-    const { resourceVersion } = fieldsOf(metadata);
-    if (!Array.isArray(items) || typeof resourceVersion !== 'string') {
-      throw unreachable(`GET ${path}`, `the answer is no list of ${what}`);
+  async fetch(from: From, signal?: AbortSignal): Promise<List<T>> {
+    if (from === 'cache') return this.#list({ resourceVersion: '0' }, signal);
+    // A limit would send a server to etcd for this too.
+    if (from !== 'now') {
+      return this.#list({ resourceVersion: from.after, resourceVersionMatch: 'NotOlderThan' }, signal);
     }
-    return { items: items as readonly unknown[], revision: resourceVersion };
+    try {
+      // Without a resourceVersion the answer is read from etcd (or the cache waits until it is as new).
+      return await this.#list({ limit: `${PAGE}` }, signal);
+    } catch (error) {
+      if (!isExpired(error)) throw error;
+      // The pages came so slowly that their revision is no longer kept: all at once, which ends for certain.
+      return this.#list({}, signal);
+    }
+  }
+
+  /** To the last page: all are of the revision of the first one. */
+  async #list(query: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<List<T>> {
+    const { client, path, selector, what, read = (object) => object as T } = this.#options;
+    const items: T[] = [];
+    for (let more: Readonly<Record<string, string>> = query; ; ) {
+      const sent = { method: 'GET', path, query: { ...selector, ...more } } as const;
+      const answer = fieldsOf(await client.send(signal === undefined ? sent : { ...sent, signal }));
+      const { resourceVersion, continue: token } = fieldsOf(answer.metadata);
+      if (!Array.isArray(answer.items) || typeof resourceVersion !== 'string') {
+        throw unreachable(`GET ${path}`, `the answer is no list of ${what}`);
+      }
+      for (const object of answer.items as readonly unknown[]) items.push(read(object));
+      if (typeof token !== 'string' || token === '') return { items, revision: resourceVersion };
+      more = { limit: `${PAGE}`, continue: token };
+    }
   }
 
   /** Resolves when the watch has ended; `at` is how far it came. */
-  async #follow(at: { revision: string }, observer: ObjectObserver, signal: AbortSignal): Promise<void> {
+  async #follow(at: { revision: string }, observer: ObjectObserver<T>, signal: AbortSignal): Promise<void> {
     const { client, path, selector, random, idleMs = IDLE_MS } = this.#options;
     const events = watchObjects(client, {
       path,
@@ -141,9 +162,9 @@ export class ListWatch {
  * A list must not go back behind what was seen: another API server may be behind. One that has not come so far, or no longer
  * knows the revision, is asked for what is so now.
  */
-function afterFailure(failed: Next, error: unknown): Next {
+function afterFailure(failed: Next, error: unknown, fresh = false): Next {
   if (failed.kind === 'watch') {
-    return isExpired(error) ? { kind: 'list', from: { after: failed.revision } } : failed;
+    return isExpired(error) ? { kind: 'list', from: fresh ? 'now' : { after: failed.revision } } : failed;
   }
   return isExpired(error) || isAhead(error) ? { kind: 'list', from: 'now' } : failed;
 }

@@ -20,7 +20,7 @@ const MUST_BE_REACHED = [
   'a class is deleted',
   'a class comes again',
   'the pool changes',
-  'a list is behind',
+  'a list is old when it comes',
   'revisions are forgotten',
   'a host port is removed by force',
   'a claimRef is changed by hand',

@@ -11,6 +11,8 @@ import { claimPath, classPath, hostPortPath, type Replica, Rig, type Thing } fro
 const NAMESPACES = ['shop', 'arena'] as const;
 const CALM_MS = 240_000;
 const QUIET_MS = 60_000;
+/** Of a whole collection. */
+const LISTS = /\/(hostport\w+|statefulsets|namespaces|pods)$/;
 
 export interface SimulationOptions {
   readonly alter?: (api: ClaimApi) => ClaimApi;
@@ -104,7 +106,6 @@ class Run implements AsyncDisposable {
   async #settle(): Promise<void> {
     const rig = this.#rig;
     this.#calm = true;
-    rig.server.behind = 0;
     if (this.#alive.length === 0) this.#start();
     await rig.run(CALM_MS);
     if (this.#judge.violation !== undefined) return;
@@ -146,9 +147,11 @@ class Run implements AsyncDisposable {
     });
   }
 
-  #journey({ method, path }: Asked): Journey {
+  #journey({ method, path, query }: Asked): Journey {
     const { random } = this.#rig;
     if (this.#calm) return { there: 1, back: 1 };
+    const isList = method === 'GET' && LISTS.test(path) && query.watch === undefined;
+    if (isList && random.chance(0.3)) return this.#reach('a list is old when it comes', this.#slowly());
     const times = { there: random.between(0, 20), back: random.between(0, 20) };
     if (random.chance(0.02)) return this.#reach('a request is slow', { there: random.between(100, 6_000), back: 1 });
     if (!random.chance(0.05) || path.includes('leases')) return times;
@@ -161,6 +164,10 @@ class Run implements AsyncDisposable {
     ] as const);
     const what = fault.kind === 'status' ? `an answer is ${fault.code}` : fault.kind;
     return this.#reach(method === 'GET' ? `${what}, to a read` : what, { ...times, fault });
+  }
+
+  #slowly(): Journey {
+    return { there: 1, back: this.#rig.random.between(500, 8_000) };
   }
 
   #reach<T>(what: string, value: T): T {
@@ -181,7 +188,6 @@ class Run implements AsyncDisposable {
       [2, () => this.#class()],
       [2, () => this.#kill()],
       [1, () => this.#reach('a replica comes', this.#alive.length < 4 && this.#start())],
-      [1, () => this.#behind()],
       [1, () => this.#reach('revisions are forgotten', server.compact())],
       ...(this.#seed % 4 === 2 && this.#options.force !== false ? [[3, () => this.#force()] as const] : []),
     ];
@@ -290,10 +296,6 @@ class Run implements AsyncDisposable {
     const { namespace, name: claim, uid } = random.chance(0.5) && claims.length > 0 ? random.pick(claims).metadata : {};
     const claimRef = claim === undefined ? null : { namespace, name: claim, uid };
     this.#reach('a claimRef is changed by hand', this.#rig.patch(hostPortPath(name), { spec: { claimRef } }));
-  }
-
-  #behind(): void {
-    this.#rig.server.behind = this.#reach('a list is behind', this.#rig.random.integer(0, 30));
   }
 
   #kill(): void {

@@ -243,7 +243,29 @@ test('a server that is behind is asked for what is so now', async (t) => {
   await clock.runUntil(() => watching.news.includes('listed web new'), RETRY);
   t.deepEqual(server.asked.filter((one) => kindOf(one) === LIST).at(-1)?.query, {
     fieldSelector: 'spec.nodeName=node-a',
+    limit: '500',
   });
+});
+
+test('what is so now is read in pages, and all at once when the revision of the first page is no longer kept', async (t) => {
+  await using at = await scene((server) => {
+    for (let index = 1; index <= 1_001; index++) server.store.put(podObject({ name: `pod-${index}`, uid: `${index}` }));
+  });
+  const { server, source } = at;
+  const pages = () => server.asked.filter((one) => kindOf(one) === LIST && one.query.resourceVersion === undefined);
+  t.is((await source.list()).length, 1_001);
+  t.deepEqual(
+    pages().map(({ query }) => query.limit),
+    ['500', '500', '500'],
+  );
+  t.is(new Set(pages().map(({ query }) => query.continue)).size, 3);
+  server.fault = ({ query }) => {
+    if (query.continue !== undefined) server.store.compacted = server.store.revision + 1;
+    return undefined;
+  };
+  t.is((await source.list()).length, 1_001);
+  t.deepEqual(pages().at(-1)?.query, { fieldSelector: 'spec.nodeName=node-a' });
+  t.is(pages().length, 6);
 });
 
 test('the first list may be old; the watch from its revision catches up', async (t) => {

@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { WatchLine } from './apiserver.double.ts';
+import { PagesDouble } from './pages.double.ts';
 import { mergePatch } from './patches.double.ts';
 import { type Asked, type Reply, refusal } from './resources.double.ts';
 
@@ -56,12 +57,11 @@ export class ObjectsDouble {
   readonly #objects = new Map<string, Map<string, StoredObject>>();
   readonly #history: ObjectChange[] = [];
   readonly #listeners = new Set<(change: ObjectChange) => void>();
+  readonly #pages = new PagesDouble();
   #revision = 100;
   #uids = 0;
   /** Revisions up to this one are no longer kept for watches. */
   #compacted = 0;
-  /** How many changes a list that need not be the newest is behind. */
-  behind = 0;
   /** Told of every change, after it. */
   onChange: (change: ObjectChange) => void = () => {};
 
@@ -145,32 +145,18 @@ export class ObjectsDouble {
     return { code: 201, body: this.#store('ADDED', plural, key, object as unknown as StoredObject) };
   }
 
-  #list({ resource, namespace }: Place, { resourceVersion, resourceVersionMatch }: Asked['query']): Reply {
-    const old = resourceVersion === '0' ? this.behind : 0;
-    const revision = old === 0 ? this.#revision : (this.#history.at(-old - 1)?.revision ?? 100);
+  #list({ resource, namespace }: Place, query: Asked['query']): Reply {
+    const next = this.#pages.next(query, this.#compacted);
+    if (next !== undefined) return next;
+    const { resourceVersion, resourceVersionMatch } = query;
+    const revision = this.#revision;
     if (resourceVersionMatch === 'NotOlderThan' && Number(resourceVersion) > revision) {
       return refusal(504, 'Timeout', 'Too large resource version', ['ResourceVersionTooLarge']);
     }
-    const objects = old === 0 ? this.all(resource.plural) : this.#at(resource.plural, revision);
-    const items = objects.filter((object) => isIn({ namespace }, object));
-    const metadata = { resourceVersion: `${revision}` };
+    const items = this.all(resource.plural).filter((object) => isIn({ namespace }, object));
     // Items of a list have no kind of their own.
     const bare = items.map((object) => ({ ...object, apiVersion: undefined, kind: undefined }));
-    return { code: 200, body: { kind: `${resource.kind}List`, metadata, items: bare } };
-  }
-
-  /** The objects as they were. */
-  #at(plural: string, revision: number): readonly StoredObject[] {
-    const objects = new Map<string, StoredObject>();
-    for (const change of this.#history) {
-      if (change.revision > revision) break;
-      if (change.plural !== plural) continue;
-      const { namespace, name } = change.object.metadata;
-      const key = namespace === undefined ? name : `${namespace}/${name}`;
-      if (change.type === 'DELETED') objects.delete(key);
-      else objects.set(key, change.object);
-    }
-    return [...objects.values()];
+    return this.#pages.first({ kind: `${resource.kind}List`, items: bare, revision }, query);
   }
 
   #update(place: Place, stored: StoredObject, wanted: StoredObject, sent: Asked['body']): Reply {

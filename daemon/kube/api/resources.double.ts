@@ -1,5 +1,6 @@
 /** What the double of the API server answers about namespaces, nodes, pods and Events: what the agent and the tests use of them. */
 import { randomUUID } from 'node:crypto';
+import { PagesDouble } from './pages.double.ts';
 import { mergePatch, strategicPatch } from './patches.double.ts';
 import type { Store, StoredEvent, StoredPod } from './store.double.ts';
 
@@ -40,6 +41,7 @@ export class Resources {
   /** How a foreign uid in a patch is refused: 422 as an immutable field (Kubernetes 1.20), or 409. */
   uidRefusal: 409 | 422 = 422;
   readonly #store: Store;
+  readonly #pages = new PagesDouble();
 
   constructor(store: Store) {
     this.#store = store;
@@ -136,6 +138,8 @@ export class Resources {
   }
 
   #list(path: string, query: Asked['query']): Reply {
+    const next = this.#pages.next(query, this.#store.compacted);
+    if (next !== undefined) return next;
     const { resourceVersion, resourceVersionMatch } = query;
     const old = resourceVersion === undefined ? undefined : this.oldList;
     const revision = old?.revision ?? this.#store.revision;
@@ -145,15 +149,7 @@ export class Resources {
     const items = (old?.items ?? [...this.#store.pods.values()]).filter((pod) => isSelected(pod, path, query));
     // Items of a list have no kind of their own.
     const bare = items.map((pod) => ({ ...pod, apiVersion: undefined, kind: undefined }));
-    return {
-      code: 200,
-      body: {
-        kind: 'PodList',
-        apiVersion: 'v1',
-        metadata: { resourceVersion: `${revision}` },
-        items: bare,
-      },
-    };
+    return this.#pages.first({ kind: 'PodList', items: bare, revision }, query);
   }
 
   #patch(key: string, patch: AskedBody, type: string, sub: boolean): Reply {

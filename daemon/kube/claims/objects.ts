@@ -77,20 +77,17 @@ export class ClaimObjects implements ClaimApi {
 
   /** Rejects when one that has a number cannot be understood. */
   async claims(): Promise<readonly Claim[]> {
-    const objects = await this.#list('claim');
-    return objects.flatMap((object) =>
-      hasNumber(object) ? decode('claim', object) : (decoded('claim', object) ?? []),
-    );
+    const read = (object: unknown) => (hasNumber(object) ? decode('claim', object) : decoded('claim', object));
+    return this.#list(COLLECTIONS.claim, 'claim', read);
   }
 
   async hostPorts(): Promise<readonly HostPort[]> {
-    return (await this.#list('hostport')).flatMap((object) => decoded('hostport', object) ?? []);
+    return this.#list(COLLECTIONS.hostport, 'hostport', (object) => decoded('hostport', object));
   }
 
   async podsOf(namespace: string): Promise<readonly PodUse[]> {
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-    const { items } = await this.#lister(path, 'pods').fetch('now', this.#options.signal);
-    return items.map(decodePodUse).filter(({ claims }) => claims.length > 0);
+    return (await this.#list(path, 'pods', decodePodUse)).filter(({ claims }) => claims.length > 0);
   }
 
   async makeHostPort(number: number, className: string, claim: Ref): Promise<Written<HostPort>> {
@@ -148,11 +145,7 @@ export class ClaimObjects implements ClaimApi {
     const failed = (error: BerthError) => observer.failed(error);
     const seen = (object: unknown) => decoded(kind, object, failed);
     const told = {
-      listed: (objects: readonly unknown[]) =>
-        observer.listed(
-          kind,
-          objects.flatMap((one) => seen(one) ?? []),
-        ),
+      listed: (objects: readonly (Seen[K] | undefined)[]) => observer.listed(kind, objects.filter(isKnown)),
       changed: (object: unknown) => {
         const found = seen(object);
         if (found !== undefined) observer.changed(kind, found);
@@ -163,16 +156,18 @@ export class ClaimObjects implements ClaimApi {
       },
       failed,
     };
-    await this.#lister(COLLECTIONS[kind], kind).run(told, signal);
+    await this.#lister(COLLECTIONS[kind], kind, seen).run(told, signal);
   }
 
-  #lister(path: string, what: string): ListWatch {
+  /** A new leader begins with everything that the one before wrote, which a cache may not have yet. */
+  #lister<T>(path: string, what: string, read: (object: unknown) => T): ListWatch<T> {
     const { client, clock, random, reconnectCapMs } = this.#options;
-    return new ListWatch({ client, path, selector: {}, what, clock, random, reconnectCapMs });
+    return new ListWatch({ client, path, selector: {}, what, clock, random, reconnectCapMs, fresh: true, read });
   }
 
-  async #list(kind: SeenKind): Promise<readonly unknown[]> {
-    return (await this.#lister(COLLECTIONS[kind], kind).fetch('now', this.#options.signal)).items;
+  async #list<T>(path: string, what: string, read: (object: unknown) => T | undefined): Promise<readonly T[]> {
+    const { items } = await this.#lister(path, what, read).fetch('now', this.#options.signal);
+    return items.filter(isKnown);
   }
 
   /** Undefined when it is certainly gone. A server that does not know the kind (yet) says nothing of its objects. */
@@ -237,6 +232,10 @@ function decoded<K extends SeenKind>(
     if (error instanceof BerthError) failed(error);
     return kind === 'hostport' ? (decodeUnclear(object) as Seen[K] | undefined) : undefined;
   }
+}
+
+function isKnown<T>(found: T | undefined): found is T {
+  return found !== undefined;
 }
 
 function hasNumber(claim: unknown): boolean {

@@ -70,6 +70,20 @@ export const READING: readonly Case[] = [
     },
   },
   {
+    title: 'a list in pages is of the revision of its first page',
+    run: async (t, at) => {
+      for (const name of ['one', 'two', 'three']) await at.create(name);
+      const first = await listOf(at, { limit: '1' });
+      await at.create('later');
+      const names: string[] = first.items.map(nameOf);
+      for (let page = first; page.metadata.continue; names.push(...page.items.map(nameOf))) {
+        page = await listOf(at, { limit: '1', continue: page.metadata.continue });
+        t.is(page.metadata.resourceVersion, first.metadata.resourceVersion);
+      }
+      t.deepEqual(names.toSorted(), ['one', 'three', 'two']);
+    },
+  },
+  {
     title: 'every change of a pod of the node is told once, in its order, with a revision that grows',
     run: async (t, at) => {
       const { metadata } = await listOf(at);
