@@ -2,7 +2,7 @@
  * The controller, as long as it leads: sees, decides, acts, again and again. News only set a flag; a pass derives everything from what is
  * seen then, so that nothing depends on which news came, in which order, or to whom.
  */
-import { decide } from '../core/claims/decide.ts';
+import { type Decision, decideInSteps } from '../core/claims/decide.ts';
 import { isSame } from '../core/claims/same.ts';
 import type { Complaint, News } from '../core/claims/steps.ts';
 import type { ClaimView, NodePool, Uses } from '../core/claims/view.ts';
@@ -17,12 +17,22 @@ import { Work } from './work.ts';
 const GAP_MS = 50;
 /** A pass that took long is followed by so many times as much rest: the process has other work too. */
 const REST = 4;
+/** So long, in ms, a pass keeps the process from it at once; then it goes on a moment later, with what was seen when it began. */
+const SLICE_MS = 5;
 /** How often is looked what pools nodes have, and whether everything is as it should be. */
 const LOOK_MS = 10_000;
 /** Of what is told. */
 const MAX_MESSAGE = 1_024;
 /** Complaints that were told are told again only when they were forgotten. */
 const MAX_COMPLAINTS = 1_000;
+
+interface Pass {
+  readonly deciding: Generator<void, Decision>;
+  /** Without the moments between its slices. */
+  busyMs: number;
+  /** Something was heard since it began. */
+  isOld: boolean;
+}
 
 export class ClaimController implements ClaimObserver {
   readonly #world: ClaimWorld;
@@ -34,6 +44,7 @@ export class ClaimController implements ClaimObserver {
   /** When the next pass may begin, monotonic. */
   #nextPass = Number.NEGATIVE_INFINITY;
   #wakeAt = Number.POSITIVE_INFINITY;
+  #pass: Pass | undefined;
   #cancel: () => void = () => {};
   #cancelLook: () => void = () => {};
   #stopped = false;
@@ -113,7 +124,8 @@ export class ClaimController implements ClaimObserver {
 
   /** A pass as soon as the last one is long enough ago: a lone piece of news is decided on at once. */
   #mark(): void {
-    this.#wake(this.#nextPass);
+    if (this.#pass === undefined) this.#wake(this.#nextPass);
+    else this.#pass.isOld = true;
   }
 
   #wake(at: number): void {
@@ -121,28 +133,49 @@ export class ClaimController implements ClaimObserver {
     const { clock } = this.#world;
     this.#wakeAt = at;
     this.#cancel();
-    this.#cancel = clock.after(Math.max(0, at - clock.monotonic()), () => this.#pass());
+    this.#cancel = clock.after(Math.max(0, at - clock.monotonic()), () => this.#begin());
   }
 
-  #pass(): void {
+  #begin(): void {
     this.#wakeAt = Number.POSITIVE_INFINITY;
-    const { clock, recorder } = this.#world;
     if (this.#stopped || !this.#shelves.complete) return;
-    const began = clock.monotonic();
     this.#forget();
-    const time = { monotonic: began, text: this.#world.timestamp() };
-    const { steps, complaints, wakeAt } = decide(this.#shelves.view(this.#uses, this.#nodePools), time);
+    this.#work.begin();
+    const time = { monotonic: this.#world.clock.monotonic(), text: this.#world.timestamp() };
+    const view = this.#shelves.view(new Map(this.#uses), this.#nodePools);
+    this.#pass = { deciding: decideInSteps(view, time), busyMs: 0, isOld: false };
+    this.#goOn(this.#pass);
+  }
+
+  #goOn(pass: Pass): void {
+    const { clock } = this.#world;
+    if (this.#stopped) return;
+    const began = clock.monotonic();
+    let next = pass.deciding.next();
+    while (!next.done && clock.monotonic() - began < SLICE_MS) next = pass.deciding.next();
+    if (next.done) this.#end(pass, next.value, began);
+    else {
+      pass.busyMs += clock.monotonic() - began;
+      this.#cancel = clock.after(0, () => this.#goOn(pass));
+    }
+  }
+
+  #end(pass: Pass, { steps, complaints, wakeAt }: Decision, sliceBegan: number): void {
+    const { clock, recorder } = this.#world;
+    this.#pass = undefined;
     this.#work.plan(steps);
     for (const complaint of complaints) this.#complain(complaint);
-    const ended = clock.monotonic();
-    this.#nextPass = ended + Math.max(GAP_MS, REST * (ended - began));
-    recorder.record({ kind: 'pass', ms: ended - began, steps: steps.length });
-    const next = Math.min(wakeAt, this.#work.dueAt);
+    const now = clock.monotonic();
+    const ms = pass.busyMs + now - sliceBegan;
+    this.#nextPass = now + Math.max(GAP_MS, REST * ms);
+    recorder.record({ kind: 'pass', ms, steps: steps.length });
+    const next = pass.isOld ? this.#nextPass : Math.min(wakeAt, this.#work.dueAt);
     if (next < Number.POSITIVE_INFINITY) this.#wake(Math.max(next, this.#nextPass));
   }
 
   /** Answers about claims that are gone. */
   #forget(): void {
+    if (this.#uses.size === 0) return;
     const uids = new Set(this.#shelves.claims.values().map(({ meta }) => meta.uid));
     for (const uid of this.#uses.keys()) if (!uids.has(uid)) this.#uses.delete(uid);
   }

@@ -29,11 +29,14 @@ interface Rest {
 
 export class Work {
   readonly #options: WorkOptions;
+  /** The next one last: taking the first off a long array moves all others. */
   #queue: Step[] = [];
   /** By subject. */
   readonly #running = new Map<string, Promise<void>>();
   /** By kind and subject. */
   readonly #resting = new Map<string, Rest>();
+  /** The subjects of steps that ended since the next plan was begun. */
+  readonly #ended = new Set<string>();
   #stopped = false;
 
   constructor(options: WorkOptions) {
@@ -52,15 +55,20 @@ export class Work {
     return due;
   }
 
+  /** What is seen now is what the next plan is made of. */
+  begin(): void {
+    this.#ended.clear();
+  }
+
   plan(steps: readonly Step[]): void {
     const now = this.#options.clock.monotonic();
     const wanted = new Set(steps.map(keyOf));
     // What nobody wants any more has no failures.
     for (const key of this.#resting.keys()) if (!wanted.has(key)) this.#resting.delete(key);
-    // What is under way is decided on again when it has ended.
-    this.#queue = steps.filter(
-      (step) => (this.#resting.get(keyOf(step))?.until ?? 0) <= now && !this.#running.has(subjectOf(step)),
-    );
+    // What is under way is decided on again when it has ended, and so is what ended while this was decided.
+    const isBehind = (subject: string) => this.#running.has(subject) || this.#ended.has(subject);
+    const isDue = (step: Step) => (this.#resting.get(keyOf(step))?.until ?? 0) <= now;
+    this.#queue = steps.filter((step) => isDue(step) && !isBehind(subjectOf(step))).reverse();
     this.#start();
   }
 
@@ -73,7 +81,7 @@ export class Work {
 
   #start(): void {
     while (!this.#stopped && this.#running.size < HANDS) {
-      const step = this.#queue.shift();
+      const step = this.#queue.pop();
       if (step === undefined) return;
       const subject = subjectOf(step);
       if (!this.#running.has(subject)) this.#running.set(subject, this.#run(subject, step));
@@ -93,6 +101,7 @@ export class Work {
       if (!this.#stopped) failed(step, error);
     }
     this.#running.delete(subject);
+    this.#ended.add(subject);
     if (this.#stopped) return;
     changed();
     this.#start();

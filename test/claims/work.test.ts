@@ -28,3 +28,42 @@ test('I10: as many steps as there can be claims may fail, and when the first is 
   t.is(failed, count);
   t.is(work.dueAt, 500);
 });
+
+test('what ended while a plan was made is not done by it once more', async (t) => {
+  const time = new VirtualTime();
+  const clock = {
+    now: () => time.wall,
+    monotonic: () => time.now,
+    after: (ms: number, run: () => void) => time.after(ms, run),
+  };
+  const carried: string[] = [];
+  const ending = Promise.withResolvers<void>();
+  const work = new Work({
+    clock,
+    random: () => 1,
+    carry: async (step) => {
+      if (step.kind === 'ask') carried.push(step.namespace);
+      await ending.promise;
+      return 'done';
+    },
+    done: () => {},
+    failed: () => {},
+    changed: () => {},
+  });
+  const idle = async () => {
+    while (!work.idle) await new Promise((resolve) => setImmediate(resolve));
+  };
+  work.begin();
+  work.plan([ask('shop')]);
+  // The next plan is begun with what is seen before that has ended.
+  work.begin();
+  ending.resolve();
+  await idle();
+  work.plan([ask('shop'), ask('arena')]);
+  await idle();
+  t.deepEqual(carried, ['shop', 'arena']);
+  work.begin();
+  work.plan([ask('shop')]);
+  await idle();
+  t.deepEqual(carried, ['shop', 'arena', 'shop']);
+});

@@ -3,7 +3,7 @@ import { formatRanges, type PortRange } from '../pool.ts';
 import { listed } from './claimstatus.ts';
 import type { ClaimPass } from './claimsteps.ts';
 import { conditionOf, type Saying, withConditions } from './condition.ts';
-import { commonRanges, countOf, holdsNumber, isRange, numberOfName } from './numbers.ts';
+import { commonRanges, countOf, isRange, membership, numberOfName } from './numbers.ts';
 import { type ClassStatus, claimLabel, type HostPort, type HostPortClass, hasFinalizer } from './objects.ts';
 import { isSame } from './same.ts';
 import { selectorFault } from './selector.ts';
@@ -103,9 +103,10 @@ export function overlapsOf(
 
 /** Numbers that are given stay given when pools shrink. */
 function coverage(found: HostPortClass, allocated: readonly HostPort[]): Saying {
+  const holds = membership(found);
   const outside = allocated.filter(({ meta }) => {
     const number = numberOfName(meta.name);
-    return number !== undefined && !holdsNumber(found, number);
+    return number !== undefined && !holds(number);
   });
   if (outside.length === 0) {
     return { type: COVERING, status: 'True', reason: 'Covered', message: 'every allocated number is in a pool' };

@@ -26,55 +26,82 @@ export interface Decision {
 }
 
 export function decide(seen: ClaimView, time: PassTime): Decision {
-  const view = ordered(seen);
+  const deciding = decideInSteps(seen, time);
+  for (;;) {
+    const { done, value } = deciding.next();
+    if (done) return value;
+  }
+}
+
+/** Yields wherever whoever decides may do something else for a moment: what was seen must stay as it is. */
+export function* decideInSteps(seen: ClaimView, time: PassTime): Generator<void, Decision> {
+  const view = yield* ordered(seen);
   const index = new Index(view);
+  yield* index.fill();
+  const grants = new Grants(index);
+  yield* grants.count();
   const pass: ClaimPass = {
     index,
-    grants: new Grants(index),
+    grants,
     time,
     verdicts: new Map(),
     ending: new Map(),
     asks: new Set(),
     wakeAt: Number.POSITIVE_INFINITY,
   };
-  const ofClaims = view.claims.flatMap((claim) => stepsForClaim(pass, claim));
-  const ofHostPorts = view.hostPorts.flatMap((hostPort) => stepsForHostPort(pass, hostPort));
+  const ofClaims = yield* each(view.claims, (claim) => stepsForClaim(pass, claim));
+  const ofHostPorts = yield* each(view.hostPorts, (hostPort) => stepsForHostPort(pass, hostPort));
   const byClass = Map.groupBy(view.hostPorts, ({ className }: HostPort) => className);
-  const ofClasses = view.classes.flatMap((found) => stepsForClass(pass, found, byClass.get(found.meta.name) ?? []));
+  yield;
+  const ofClasses = yield* each(view.classes, (found) => {
+    return stepsForClass(pass, found, byClass.get(found.meta.name) ?? []);
+  });
   const asks = [...pass.asks].map((namespace): Step => {
     return { kind: 'ask', namespace, claims: pass.ending.get(namespace) ?? [] };
   });
-  const provided: Provide[] = [];
   const complaints: Complaint[] = [];
-  for (const statefulSet of view.statefulSets) {
+  const provided = yield* each(view.statefulSets, (statefulSet): readonly Provide[] => {
     const found = stepsForStatefulSet(index, statefulSet);
-    provided.push(...found.steps);
     complaints.push(...found.complaints);
-  }
+    return found.steps;
+  });
   const made = inTurn(provided, namespaceOf).slice(0, MAX_PROVIDED);
+  yield;
   const steps = [...undisturbed(ofClaims, ofHostPorts), ...ofHostPorts, ...ofClasses, ...asks, ...made];
+  yield;
   return { steps: inTurn(steps, namespaceOf), complaints, wakeAt: pass.wakeAt };
 }
 
+function* each<T, R>(values: readonly T[], stepsFor: (value: T) => readonly R[]): Generator<void, readonly R[]> {
+  const steps: R[] = [];
+  for (const value of values) {
+    for (const step of stepsFor(value)) steps.push(step);
+    yield;
+  }
+  return steps;
+}
+
 /** What is seen comes in the order in which it was heard of, which must decide nothing. */
-function ordered(seen: ClaimView): ClaimView {
+function* ordered(seen: ClaimView): Generator<void, ClaimView> {
   const byKey = <T extends { readonly meta: ObjectMeta & { readonly namespace?: string } }>(objects: readonly T[]) =>
     objects
       .map((object) => ({ object, key: `${object.meta.namespace ?? ''}/${object.meta.name}` }))
       .sort((one, other) => (one.key < other.key ? -1 : 1))
       .map(({ object }) => object);
   const number = ({ meta }: HostPort) => numberOfName(meta.name) ?? Number.POSITIVE_INFINITY;
-  const hostPorts = byKey(seen.hostPorts)
+  const classes = byKey(seen.classes);
+  const statefulSets = byKey(seen.statefulSets);
+  yield;
+  const claims = byAge(seen.claims);
+  yield;
+  const named = byKey(seen.hostPorts);
+  yield;
+  const hostPorts = named
     .map((hostPort) => ({ hostPort, at: number(hostPort) }))
     .sort((one, other) => (one.at === other.at ? 0 : one.at - other.at))
     .map(({ hostPort }) => hostPort);
-  return {
-    ...seen,
-    classes: byKey(seen.classes),
-    claims: byAge(seen.claims),
-    statefulSets: byKey(seen.statefulSets),
-    hostPorts,
-  };
+  yield;
+  return { ...seen, classes, claims, statefulSets, hostPorts };
 }
 
 /** Of a claim that is to lose a HostPort first, nothing else can be written: it would be refused by its revision. */

@@ -33,11 +33,20 @@ export class Grants {
   /** How far each class's numbers are given: none before is free. */
   readonly #cursors = new Map<string, Iterator<number>>();
   /** The uids of the claims that count, by class and namespace. */
-  readonly #holders: Map<string, Set<string>>;
+  readonly #holders = new Map<string, Set<string>>();
 
   constructor(index: Index) {
     this.#index = index;
-    this.#holders = holdersOf(index);
+  }
+
+  /** To be done before anything is given: bound claims count, and those that have a HostPort of the class already, since they got it. */
+  *count(): Generator<void, void> {
+    const { view, owned } = this.#index;
+    for (const claim of view.claims) {
+      if (isTied(claim)) this.#hold(claim.status.hostPortClassName || claim.className, claim);
+      else for (const { className } of owned.get(claim.meta.uid) ?? []) this.#hold(className, claim);
+      yield;
+    }
   }
 
   /** Of a claim that is not tied, not being deleted, and held by its finalizer. The oldest are to be asked for first. */
@@ -141,23 +150,15 @@ export class Grants {
   #note(found: HostPortClass, claim: Claim, source: Source): void {
     const number = source.kind === 'make' ? source.number : numberOfName(source.hostPort.meta.name);
     if (number !== undefined) this.#given.add(number);
-    const key = holderKey(found.meta.name, claim.meta.namespace);
-    this.#holders.set(key, (this.#holders.get(key) ?? new Set()).add(claim.meta.uid));
+    this.#hold(found.meta.name, claim);
   }
-}
 
-/** Bound claims, and those that have a HostPort of the class already: they were counted when they got it. */
-function holdersOf(index: Index): Map<string, Set<string>> {
-  const holders = new Map<string, Set<string>>();
-  const count = (className: string, { meta }: Claim) => {
+  #hold(className: string, { meta }: Claim): void {
     const key = holderKey(className, meta.namespace);
-    holders.set(key, (holders.get(key) ?? new Set()).add(meta.uid));
-  };
-  for (const claim of index.view.claims) {
-    if (isTied(claim)) count(claim.status.hostPortClassName || claim.className, claim);
-    else for (const { className } of index.owned.get(claim.meta.uid) ?? []) count(className, claim);
+    const holders = this.#holders.get(key);
+    if (holders === undefined) this.#holders.set(key, new Set([meta.uid]));
+    else holders.add(meta.uid);
   }
-  return holders;
 }
 
 function holderKey(className: string, namespace: string): string {

@@ -28,8 +28,14 @@ export function* numbersOf({ pools }: Pick<HostPortClass, 'pools'>): Generator<n
   }
 }
 
-export function holdsNumber({ pools }: Pick<HostPortClass, 'pools'>, number: number): boolean {
-  return inRanges(pools.filter(isRange), number);
+export function holdsNumber(found: Pick<HostPortClass, 'pools'>, number: number): boolean {
+  return membership(found)(number);
+}
+
+/** For many numbers. */
+export function membership({ pools }: Pick<HostPortClass, 'pools'>): (number: number) => boolean {
+  const usable = pools.filter(isRange);
+  return (number) => inRanges(usable, number);
 }
 
 /** Disjoint and in ascending order. */

@@ -1,6 +1,6 @@
 /** What of claims and classes is counted. Pure. */
 import { overlapsOf } from './classsteps.ts';
-import { countOf, holdsNumber, numberOfName } from './numbers.ts';
+import { countOf, membership, numberOfName } from './numbers.ts';
 import type { ClaimStatus } from './objects.ts';
 import type { ClaimView } from './view.ts';
 
@@ -32,7 +32,8 @@ export function summaryOf({ claims, classes, hostPorts, nodePools }: ClaimView):
     classes: classes.map((found) => {
       const { name } = found.meta;
       const ports = countOf(found.pools);
-      const used = taken.filter(({ number, freeFor }) => freeFor !== name && holdsNumber(found, number)).length;
+      const holds = membership(found);
+      const used = taken.filter(({ number, freeFor }) => freeFor !== name && holds(number)).length;
       return { name, ports, free: ports - used, overlapping: overlapsOf(found, nodePools ?? []).length > 0 };
     }),
   };

@@ -2,6 +2,7 @@
  * What the controller sees of the cluster, and that by what it is looked up. What is seen may be old, each kind of object by its own
  * age: nothing may be decided here that is wrong for good if it is.
  */
+import { append } from '../declared.ts';
 import type { PortRange } from '../pool.ts';
 import { numberOfName } from './numbers.ts';
 import { type Claim, claimLabel, type HostPort, type HostPortClass, isTied, type StatefulSet } from './objects.ts';
@@ -40,34 +41,43 @@ export interface ClaimView {
   readonly nodePools: readonly NodePool[] | undefined;
 }
 
-/** Of a view whose HostPorts are in the order of their numbers. */
+/** Of a view whose HostPorts are in the order of their numbers. Empty until it is filled. */
 export class Index {
   readonly view: ClaimView;
-  readonly classes: ReadonlyMap<string, HostPortClass>;
+  readonly classes = new Map<string, HostPortClass>();
   /** By namespace/name. */
-  readonly claims: ReadonlyMap<string, Claim>;
-  readonly hostPorts: ReadonlyMap<string, HostPort>;
+  readonly claims = new Map<string, Claim>();
+  readonly hostPorts = new Map<string, HostPort>();
   /** Those with a number in their name that name this uid, the lowest first. */
-  readonly owned: ReadonlyMap<string, readonly HostPort[]>;
+  readonly owned = new Map<string, HostPort[]>();
   /** Those that are kept for a claim by its namespace/name alone, the lowest first. */
-  readonly reserved: ReadonlyMap<string, readonly HostPort[]>;
+  readonly reserved = new Map<string, HostPort[]>();
   /** The claims whose number is that of this HostPort; more than one after somebody used force. */
-  readonly tied: ReadonlyMap<string, readonly Claim[]>;
+  readonly tied = new Map<string, Claim[]>();
 
   constructor(view: ClaimView) {
     this.view = view;
-    this.classes = new Map(view.classes.map((one) => [one.meta.name, one]));
-    this.claims = new Map(view.claims.map((one) => [claimLabel(one.meta), one]));
-    this.hostPorts = new Map(view.hostPorts.map((one) => [one.meta.name, one]));
-    const numbered = view.hostPorts.filter(({ meta }) => numberOfName(meta.name) !== undefined);
-    this.owned = groupBy(numbered, ({ claimRef }) => claimRef?.uid);
-    this.reserved = groupBy(numbered, ({ claimRef }) =>
-      claimRef === undefined || claimRef.uid !== undefined ? undefined : claimLabel(claimRef),
-    );
-    this.tied = groupBy(
-      view.claims.filter((claim) => isTied(claim)),
-      ({ status }) => status.hostPortName,
-    );
+  }
+
+  *fill(): Generator<void, void> {
+    for (const found of this.view.classes) this.classes.set(found.meta.name, found);
+    for (const claim of this.view.claims) {
+      this.claims.set(claimLabel(claim.meta), claim);
+      if (isTied(claim)) append(this.tied, claim.status.hostPortName, claim);
+      yield;
+    }
+    for (const hostPort of this.view.hostPorts) {
+      this.#put(hostPort);
+      yield;
+    }
+  }
+
+  #put(hostPort: HostPort): void {
+    const { meta, claimRef } = hostPort;
+    this.hostPorts.set(meta.name, hostPort);
+    if (claimRef === undefined || numberOfName(meta.name) === undefined) return;
+    if (claimRef.uid === undefined) append(this.reserved, claimLabel(claimRef), hostPort);
+    else append(this.owned, claimRef.uid, hostPort);
   }
 
   /** The claim that the HostPort names by its uid, if it is there. */
@@ -75,16 +85,4 @@ export class Index {
     const claim = claimRef && this.claims.get(claimLabel(claimRef));
     return claim !== undefined && claim.meta.uid === claimRef?.uid ? claim : undefined;
   }
-}
-
-function groupBy<T>(values: readonly T[], keyOf: (value: T) => string | undefined): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const value of values) {
-    const key = keyOf(value);
-    if (key === undefined) continue;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [value]);
-    else group.push(value);
-  }
-  return groups;
 }
