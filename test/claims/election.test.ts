@@ -1,6 +1,6 @@
 /** Who leads, and what a leader may not do any more: over leases in memory, by clocks of their own. */
 import test from 'ava';
-import { Rig } from './rig.ts';
+import { classPath, Rig } from './rig.ts';
 
 const GAMES = { pools: [{ start: 7000, end: 7099 }] };
 const LEASE = '/apis/coordination.k8s.io/v1/namespaces/berth-system/leases/berth-claims';
@@ -39,6 +39,36 @@ test('a replica that is told to end gives the lease back, so that the next one n
   await rig.until(() => second.leading);
   await ended;
   t.true(rig.time.now - began < 3_000);
+});
+
+test('a new leader counts what the one before gave, also where caches and watches are behind', async (t) => {
+  await using rig = started();
+  rig.patch(classPath('games'), { spec: { quota: { claimsPerNamespace: 1 } } });
+  const first = rig.start('a', {
+    // What it would tell the other one is not written any more.
+    journey: ({ path }) => {
+      const late = path.endsWith('/other/status') && rig.claim('shop', 'one') !== undefined;
+      return { there: 1, back: 1, ...(late ? { fault: { kind: 'refuseConnection' } as const } : {}) };
+    },
+  });
+  rig.createClaim('shop', 'other', { hostPortClassName: 'games', hostPortName: 'hp-9000' });
+  await rig.until(() => rig.reason('shop', 'other') === 'HostPortMissing');
+  const old = JSON.stringify(rig.ask('GET', '/apis/berth.dev/v1alpha1/hostportclaims'));
+  rig.createClaim('shop', 'one', { hostPortClassName: 'games' });
+  await rig.until(() => rig.phase('shop', 'one') === 'Bound');
+  const ended = first.stop();
+  await rig.run(1_000);
+  await ended;
+  rig.patch(classPath('games'), { spec: { pools: [...GAMES.pools, { start: 9000, end: 9000 }] } });
+  rig.start('b', {
+    lag: () => 5_000,
+    journey: ({ path, query }) => {
+      const cached = query.resourceVersion === '0' && path.endsWith('/hostportclaims');
+      return { there: 1, back: 1, ...(cached ? { fault: { kind: 'text', text: old } as const } : {}) };
+    },
+  });
+  await rig.until(() => rig.reason('shop', 'other') !== 'HostPortMissing');
+  t.is(rig.reason('shop', 'other'), 'QuotaExceeded');
 });
 
 test('an empty lease, as the manifests make it, is free', async (t) => {

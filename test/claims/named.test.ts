@@ -131,6 +131,18 @@ test('a bound claim whose host port was removed by force gets it back with the s
   t.is(rig.replicas[0]?.news('HostPortLost').length, 1);
 });
 
+test('a host port that is made again is of the class that it was of, whatever the claim\u2019s spec says by now', async (t) => {
+  await using rig = started();
+  rig.createClaim('shop', 'web', { hostPortClassName: 'games' });
+  await rig.until(() => rig.phase('shop', 'web') === 'Bound');
+  rig.patch(claimPath('shop', 'web'), { spec: { hostPortClassName: 'other', hostPortName: 'hp-9000' } });
+  rig.server.force('hostports', 'hp-7000');
+  await rig.until(() => rig.hostPort('hp-7000')?.status?.phase === 'Allocated');
+  t.is(rig.hostPort('hp-7000').spec.hostPortClassName, 'games');
+  await rig.run(10_000);
+  t.like(rig.claim('shop', 'web').status, { phase: 'Bound', port: 7000, hostPortClassName: 'games' });
+});
+
 test('a claim that is being deleted and in use gets its host port back too, of the class that it was of', async (t) => {
   await using rig = started();
   rig.createClaim('shop', 'web', { hostPortClassName: 'games' });
