@@ -264,7 +264,10 @@ const CASES: readonly Case[] = [
       const meta = { ...(await claimIn(place)).meta, name: 'base' };
       const owner = { meta, start: 0, replicas: 1, templates: [] };
       const made = written<Claim>(await api.makeClaim({ namespace: NAMESPACE, name }, 'games', owner));
-      t.deepEqual(made.owners, [meta.uid]);
+      t.deepEqual(
+        made.owners.map(({ kind, name, uid }) => ({ kind, name, uid })),
+        [{ kind: 'StatefulSet', name: 'base', uid: meta.uid }],
+      );
       t.deepEqual(await api.makeClaim({ namespace: NAMESPACE, name }, 'games', owner), { kind: 'stale' });
     },
   },

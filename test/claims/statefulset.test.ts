@@ -116,6 +116,27 @@ test('a claim of a StatefulSet that is deleted comes again, with a number', asyn
   t.pass();
 });
 
+test('the claims of an earlier StatefulSet of the same name are not called somebody else\u2019s while they end', async (t) => {
+  await using rig = started();
+  const annotations = { 'claim-template.berth.dev/game': 'games' };
+  createSet(rig, 2, annotations);
+  const isBound = (ordinal: number) => rig.phase('shop', `game-arena-${ordinal}`) === 'Bound';
+  await rig.until(() => isBound(0) && isBound(1));
+  rig.createPod('shop', 'arena-0', annotations);
+  rig.ask('DELETE', `${SETS}/arena`);
+  const { uid } = createSet(rig, 2, annotations).metadata;
+  await rig.run(2_000);
+  // As the garbage collector does.
+  for (const name of names(rig)) rig.ask('DELETE', claimPath('shop', name));
+  const owner = (ordinal: number) => rig.claim('shop', `game-arena-${ordinal}`)?.metadata.ownerReferences[0].uid;
+  await rig.until(() => owner(1) === uid);
+  await rig.run(120_000);
+  t.not(owner(0), uid, 'its pod has it still');
+  t.deepEqual(rig.replicas[0]?.news('ClaimNotOwned'), []);
+  rig.ask('DELETE', '/api/v1/namespaces/shop/pods/arena-0');
+  await rig.until(() => owner(0) === uid && isBound(0), 70_000);
+});
+
 test('I10: a StatefulSet of as many pods as nobody will ever start has a claim for each that gets a number, and few that wait', async (t) => {
   await using rig = started();
   createSet(rig, 2_147_483_647, { 'claim-template.berth.dev/game': 'games' });

@@ -67,13 +67,19 @@ export interface ClaimRef extends ClaimName {
   readonly uid: string | undefined;
 }
 
+export interface Owner {
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
 export interface Claim {
   readonly meta: ObjectMeta & ClaimName;
   readonly className: string;
   /** Which host port it wants; empty: any. */
   readonly hostPortName: string;
-  /** The uids of `metadata.ownerReferences`. */
-  readonly owners: readonly string[];
+  /** `metadata.ownerReferences`. */
+  readonly owners: readonly Owner[];
   /** `metadata.deletionTimestamp`; empty: it is not being deleted. */
   readonly deletedAt: string;
   readonly status: ClaimStatus;

@@ -4,7 +4,7 @@
  */
 import { isPortName } from '../grammar.ts';
 import { quoted } from '../text.ts';
-import { type ClaimName, claimLabel, isTied, type StatefulSet } from './objects.ts';
+import { type Claim, type ClaimName, claimLabel, isTied, type StatefulSet } from './objects.ts';
 import type { Complaint, Step } from './steps.ts';
 import type { Index } from './view.ts';
 
@@ -49,7 +49,8 @@ export function stepsForStatefulSet(index: Index, statefulSet: StatefulSet): Sta
       const found = index.claims.get(claimLabel(claim));
       if (found === undefined || !isTied(found)) waiting++;
       if (found === undefined) steps.push({ kind: 'provide', claim, className, statefulSet });
-      else if (!found.owners.includes(meta.uid)) {
+      else if (isEnding(found, statefulSet)) continue;
+      else if (!found.owners.some(({ uid }) => uid === meta.uid)) {
         complain(
           'ClaimNotOwned',
           `claim ${name} is there and not this StatefulSet's: it is left as it is; delete it, or rename one of the two`,
@@ -63,6 +64,15 @@ export function stepsForStatefulSet(index: Index, statefulSet: StatefulSet): Sta
     }
   }
   return { steps, complaints };
+}
+
+/**
+ * A new one is made when it has gone. The garbage collector deletes the claims of an earlier StatefulSet of this name, some moments
+ * after that one.
+ */
+function isEnding({ meta, owners }: Claim, statefulSet: StatefulSet): boolean {
+  const { name, uid } = statefulSet.meta;
+  return meta.deleting || owners.some((one) => one.kind === 'StatefulSet' && one.name === name && one.uid !== uid);
 }
 
 function faultOf(portName: string, className: string, name: string): string | undefined {

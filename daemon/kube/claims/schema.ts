@@ -37,7 +37,7 @@ const META = v.object({
   finalizers: v.nullish(v.array(v.string())),
   annotations: v.nullish(v.record(v.string(), v.string())),
   labels: v.nullish(v.record(v.string(), v.string())),
-  ownerReferences: v.nullish(v.array(v.object({ uid: v.string() }))),
+  ownerReferences: v.nullish(v.array(v.object({ kind: text, name: text, uid: v.string() }))),
 });
 
 const CONDITION = v.object({
@@ -176,7 +176,7 @@ function decodeClaim(object: unknown): Claim {
     meta: { ...metaOf(metadata), namespace: metadata.namespace },
     className: spec.hostPortClassName,
     hostPortName: spec.hostPortName,
-    owners: (metadata.ownerReferences ?? []).map(({ uid }) => uid),
+    owners: metadata.ownerReferences ?? [],
     deletedAt: metadata.deletionTimestamp ?? '',
     status: {
       phase: status?.phase,

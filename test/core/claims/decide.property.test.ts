@@ -73,7 +73,11 @@ const claim = (uid: string, namespace: string, name: string): fc.Arbitrary<Claim
     meta: meta(uid, name).map((one) => ({ ...one, namespace })),
     className: fc.constantFrom(...CLASSES),
     hostPortName: fc.constantFrom('', '', '', ...HOST_PORTS),
-    owners: fc.constantFrom([], ['set']),
+    owners: fc.constantFrom(
+      [],
+      [{ kind: 'StatefulSet', name: 'base', uid: 'set' }],
+      [{ kind: 'Job', name: 'a', uid: 'job' }],
+    ),
     deletedAt: fc.constantFrom('', '2026-01-01T00:00:00Z'),
     status: fc
       .tuple(
