@@ -119,7 +119,9 @@ test('every object has the recommended labels, and the DaemonSet finds its pods 
 });
 
 test('the guard holds the account that the DaemonSet runs as', (t) => {
-  const policy = objectsIn('components/guard').find(({ kind }) => kind === 'ValidatingAdmissionPolicy');
+  const policy = objectsIn('components/guard').find(
+    ({ kind, metadata }) => kind === 'ValidatingAdmissionPolicy' && metadata.name === 'berth-agent-guard',
+  );
   const { namespace } = one('DaemonSet').metadata;
   const [{ expression }] = policy.spec.matchConditions;
   t.true(expression.includes(`'system:serviceaccount:${namespace}:${podSpec.serviceAccountName}'`));

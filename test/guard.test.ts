@@ -1,17 +1,8 @@
 /** The guard's policy, judged as an API server judges it: its expressions are evaluated on what an agent might try. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { Environment } from '@marcbachmann/cel-js';
 import test from 'ava';
-import { parseAllDocuments } from 'yaml';
+import { Policy } from './policy.ts';
 
-const file = join(import.meta.dirname, '../deploy/components/guard/policy.yaml');
-const [policy, binding] = parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS());
-// Of the extensions that Kubernetes has, the one that the policy uses.
-const cel = new Environment({ unlistedVariablesAreDyn: true }).registerFunction(
-  'list.join(string): string',
-  (list: readonly string[], separator: string) => list.join(separator),
-);
+const guard = new Policy('components/guard/policy.yaml');
 
 const AGENT = 'system:serviceaccount:berth-system:berth-agent';
 const UNINSTALL = 'system:serviceaccount:berth-system:berth-uninstall';
@@ -49,13 +40,7 @@ function judge({ before = () => {}, change, user = AGENT, ...attempt }: Attempt)
   change(object);
   const node = 'tokenNode' in attempt ? attempt.tokenNode : 'node-1';
   const extra = node === undefined ? {} : { 'authentication.kubernetes.io/node-name': [node] };
-  const variables: Record<string, unknown> = {};
-  const context = { object, oldObject, request: { userInfo: { username: user, extra } }, variables };
-  const evaluate = ({ expression }: { readonly expression: string }) => cel.evaluate(expression, context);
-  if (!policy.spec.matchConditions.every(evaluate)) return undefined;
-  for (const variable of policy.spec.variables) variables[variable.name] = evaluate(variable);
-  const broken = policy.spec.validations.find((validation: { readonly expression: string }) => !evaluate(validation));
-  return broken && (broken.message ?? evaluate({ expression: broken.messageExpression }));
+  return guard.judge({ object, oldObject, request: { userInfo: { username: user, extra } } });
 }
 
 const annotate = (key: string) => (pod: Pod) => {
@@ -119,6 +104,7 @@ for (const [what, { says, ...attempt }] of Object.entries(REFUSED)) {
 }
 
 test('the policy is in force, and a policy that cannot be evaluated refuses', (t) => {
+  const { policy, binding } = guard;
   t.is(binding.spec.policyName, policy.metadata.name);
   t.deepEqual(binding.spec.validationActions, ['Deny']);
   t.is(policy.spec.failurePolicy, 'Fail');

@@ -37,6 +37,15 @@ test('the patch turns the controller on, with the lease that is there', (t) => {
   t.like(read.options, { claims: true, claimsLease: metadata.name, aggregatorNamespace: metadata.namespace });
 });
 
+test('the guard lets the account pass that the controller runs as', (t) => {
+  const policy = only(resourcesOf('components/guard'), 'ValidatingAdmissionPolicy', 'berth-claims-guard');
+  const { namespace } = deployment.metadata;
+  const [{ expression }] = policy.spec.matchConditions;
+  t.true(
+    expression.includes(`'system:serviceaccount:${namespace}:${deployment.spec.template.spec.serviceAccountName}'`),
+  );
+});
+
 test('the lease is made without a spec, so that applying it again takes it from nobody', (t) => {
   t.deepEqual(Object.keys(only(objects, 'Lease')).sort(), ['apiVersion', 'kind', 'metadata']);
 });
