@@ -130,7 +130,7 @@ function recording(log: Log, metrics: ClaimMetrics, events: EventWriter, failed:
         case 'synced':
           return log.info({ event: 'claims-synced' });
         case 'pass':
-          return;
+          return metrics.pass(event.ms);
       }
     },
   };

@@ -29,14 +29,13 @@ async function exported(program: string): Promise<ReadonlyMap<string, string>> {
   };
   const count = { mappings: 0, watchers: 0, streams: 0, ready: true };
   const cluster = () => new AggregatorMetrics('1', () => ({ nodes: { live: 0, stale: 0, silent: 0 }, ...count }));
-  // Of one with --claims.
-  const claims = () => {
+  const aggregator = () => {
     const made = cluster();
+    // With --claims.
     made.withClaims(() => ({ leading: false, summary: undefined }));
     return made;
   };
-  const made = { 'berth-agent': agent, 'berth-claims': claims }[program] ?? cluster;
-  const { text } = await made().expose();
+  const { text } = await (program === 'berth-agent' ? agent : aggregator)().expose();
   return new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type = '']) => [name, type]));
 }
 

@@ -19,11 +19,11 @@ const games: HostPortClass = {
   status: { observedGeneration: 0, conditions: [], ports: undefined, allocated: undefined },
 };
 
-const hostPort = (name: string, className: string, owner?: string): HostPort => ({
+const hostPort = (name: string, className: string, owner?: string, phase?: HostPort['status']['phase']): HostPort => ({
   meta: meta(name),
   className,
   claimRef: owner === undefined ? undefined : { namespace: 'shop', name: owner, uid: owner },
-  status: { observedGeneration: 0, conditions: [], phase: undefined, port: undefined },
+  status: { observedGeneration: 0, conditions: [], phase, port: undefined },
 });
 
 const claim = (name: string, phase: Claim['status']['phase']): Claim => ({
@@ -43,11 +43,11 @@ test('free is what the next claim of the class can get', (t) => {
     classes: [games],
     claims: [claim('a', 'Bound'), claim('b', undefined), claim('c', 'Deleting')],
     hostPorts: [
-      hostPort('hp-7000', 'games', 'a'),
+      hostPort('hp-7000', 'games', 'a', 'Allocated'),
       hostPort('hp-7001', 'other', 'x'),
       hostPort('hp-7002', 'other'),
       hostPort('hp-7003', 'games'),
-      hostPort('hp-443', 'games', 'y'),
+      hostPort('hp-443', 'games', 'y', 'Released'),
       hostPort('web', 'games', 'z'),
     ],
     statefulSets: [],
@@ -57,6 +57,7 @@ test('free is what the next claim of the class can get', (t) => {
   };
   t.deepEqual(summaryOf(seen), {
     phases: { Pending: 1, Bound: 1, Deleting: 1 },
+    hostPorts: { Available: 0, Allocated: 1, Released: 1, Deleting: 0 },
     classes: [{ name: 'games', ports: 10, free: 7, overlapping: true }],
   });
   t.false(summaryOf({ ...seen, nodePools: undefined }).classes[0]?.overlapping);
