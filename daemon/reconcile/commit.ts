@@ -58,13 +58,22 @@ export async function attempt(datapath: Datapath, change: ElementChange): Promis
   }
 }
 
-/** One batch a pod; a removal that makes room for an addition goes with it. What belongs to no pod goes first. */
+/**
+ * One batch a pod; a removal that makes room for an addition goes with it, and all else of the mapping that makes room: what is left of
+ * that could be open to whom it does not allow. What belongs to no pod goes first.
+ */
 export function batches(change: ElementChange, wanted: readonly Mapping[]): readonly ElementChange[] {
   const owners = new Map<string, string>();
   for (const mapping of wanted) {
     for (const element of elementsOnce(mapping)) owners.set(elementId(element), mapping.pod.uid);
   }
-  const ownerOf = (element: Element) => owners.get(elementId(element)) ?? element.comment.split('/')[0] ?? '';
+  const heirs = new Map<string, string>();
+  for (const element of change.remove) {
+    const heir = owners.get(elementId(element));
+    if (heir !== undefined) heirs.set(element.comment, heir);
+  }
+  const ownerOf = (element: Element) =>
+    owners.get(elementId(element)) ?? heirs.get(element.comment) ?? element.comment.split('/')[0] ?? '';
   const groups = new Map<string, { remove: Element[]; add: Element[] }>([['', { remove: [], add: [] }]]);
   const group = (owner: string) => {
     let found = groups.get(owner);

@@ -110,9 +110,15 @@ export class Kernel {
 
   /**
    * Commits the plan. Mappings with a refused element are noted (`refusal`), the others stand. `replan` makes the plan anew
-   * from what was read again. Rejects with what is no mapping's fault; the table is then read anew by the next pass.
+   * from what was read again. `draining`: what may go on leading to its pod where the mapping that is to follow it was refused. Rejects
+   * with what is no mapping's fault; the table is then read anew by the next pass.
    */
-  async install(steps: Plan, wanted: readonly Mapping[], replan: () => Plan): Promise<void> {
+  async install(
+    steps: Plan,
+    wanted: readonly Mapping[],
+    replan: () => Plan,
+    draining: readonly Mapping[] = [],
+  ): Promise<void> {
     this.#stuck = new Set();
     this.#againAt = undefined;
     if (steps.change.add.length === 0 && steps.change.remove.length === 0) return this.#reportHealed();
@@ -129,7 +135,7 @@ export class Kernel {
     applyTo(model, done.change);
     // The kernel finds an interval by its beginning alone: to remove a foreign one may take away another that holds that.
     if (this.#healed !== undefined) this.#againAt = this.#clock.monotonic() + RETRY_MS;
-    if (done.refused.size > 0) await this.#withdraw(done.refused, wanted, model, replan);
+    if (done.refused.size > 0) await this.#withdraw(done.refused, { wanted, draining }, model, replan);
     else if (this.#healed === undefined) this.#installed = model;
     else this.#expected = model;
     this.#recorder.record({
@@ -143,11 +149,12 @@ export class Kernel {
 
   /**
    * Takes away what stands in the place of what was refused: it leads to where the pod was, or is open to whom it no longer
-   * allows. After a refusal the table is not known any more: somebody else may have changed it.
+   * allows. The whole mapping of another pod that lives stays as it is: its number was to be handed over. After a refusal the table is not
+   * known any more: somebody else may have changed it.
    */
   async #withdraw(
     refused: ReadonlyMap<string, Error>,
-    wanted: readonly Mapping[],
+    { wanted, draining }: { readonly wanted: readonly Mapping[]; readonly draining: readonly Mapping[] },
     model: Map<string, Element>,
     replan: () => Plan,
   ): Promise<void> {
@@ -159,8 +166,9 @@ export class Kernel {
     this.#installed = model;
     const { change } = replan();
     this.#installed = undefined;
-    if ((await attempt(this.#datapath, { remove: change.remove, add: [] })) === undefined)
-      applyTo(model, { remove: change.remove, add: [] });
+    const kept = new Set(draining.filter((mapping) => allStand(mapping, model)).flatMap(idsOnce));
+    const remove = change.remove.filter((element) => !kept.has(elementId(element)));
+    if ((await attempt(this.#datapath, { remove, add: [] })) === undefined) applyTo(model, { remove, add: [] });
     const stuck = [...model.values()].filter((element) => refused.has(elementId(element)));
     this.#stuck = new Set(stuck.map(({ comment }) => comment));
   }

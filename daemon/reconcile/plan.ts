@@ -78,7 +78,7 @@ export function plan(
   if (changed.size > 0) {
     for (const mapping of wanted) if (idsOnce(mapping).some((id) => changed.has(id))) touch(mapping);
   }
-  const announce = wanted.filter((mapping) => !same(live.get(mappingKey(mapping)), mapping));
+  const announce = wanted.filter((mapping) => !sameMapping(live.get(mappingKey(mapping)), mapping));
   announce.forEach(touch);
   const former: FormerTarget[] = [];
   for (const element of change.remove) {
@@ -172,9 +172,9 @@ function isShared({ hostIP, pod }: Mapping, { set, comment }: Element): boolean 
 /** What is announced and not wanted any more, or not in this form. */
 function ended(wanted: readonly Mapping[], live: ReadonlyMap<string, Mapping>): readonly Mapping[] {
   const keys = new Map(wanted.map((mapping) => [mappingKey(mapping), mapping]));
-  return [...live].filter(([key, mapping]) => !same(keys.get(key), mapping)).map(([, mapping]) => mapping);
+  return [...live].filter(([key, mapping]) => !sameMapping(keys.get(key), mapping)).map(([, mapping]) => mapping);
 }
 
-function same(one: Mapping | undefined, other: Mapping): boolean {
+export function sameMapping(one: Mapping | undefined, other: Mapping): boolean {
   return one === other || (one !== undefined && JSON.stringify(one) === JSON.stringify(other));
 }

@@ -19,11 +19,12 @@ import { Cleaning } from './cleaning.ts';
 import { type ClosingGrants, closingOf } from './closing.ts';
 import { Conflicts, type StaticHostPorts } from './conflicts.ts';
 import type { Demand } from './demand.ts';
+import { HeldBack } from './heldback.ts';
 import { Inheritance } from './inheritance.ts';
 import { brokenInvariants } from './invariants.ts';
 import { Journal } from './journal.ts';
 import { Kernel } from './kernel.ts';
-import { elementsOnce, mappingKey } from './plan.ts';
+import { elementsOnce, mappingKey, sameMapping } from './plan.ts';
 import { PodSet } from './podset.ts';
 import type { World } from './ports.ts';
 import { Sockets } from './sockets.ts';
@@ -54,6 +55,7 @@ export class Reconciler {
   readonly #inheritance: Inheritance;
   readonly #assessments: Assessments;
   readonly #conflicts: Conflicts;
+  readonly #heldBack = new HeldBack();
   #pools: ReadonlyMap<string, PoolConfig> = new Map();
   #mappings: ReadonlyMap<string, Mapping> = new Map();
   /** What led to pods whose claim another has now, by mappingKey: they keep the connections that they have. */
@@ -152,6 +154,7 @@ export class Reconciler {
         refused: this.#refused,
       },
       reaches: reachable(pods),
+      isHeldBack: (uid) => this.#heldBack.has(uid, began),
     });
     const statics = staticsOf(pods);
     for (const grant of this.#inheritance.takeFlows(this.ledger, suspects)) this.#noteFlows(grant);
@@ -246,16 +249,19 @@ export class Reconciler {
       this.#cleaning.note(steps.ports, steps.former);
       return steps;
     };
-    await this.#kernel.install(makePlan(), wanted, makePlan);
+    const draining = [...this.#draining.values()];
+    await this.#kernel.install(makePlan(), wanted, makePlan, draining);
     this.#wake(this.#kernel.retryAt);
+    const now = clock.monotonic();
+    const isNews = this.#heldBack.note(standings, (mapping) => this.#kernel.refusal(mapping), now);
+    // Whoever has the number is announced again.
+    this.#wake(isNews ? now : this.#heldBack.retryAt(now));
     const stands = (mapping: Mapping) => this.#kernel.refusal(mapping) === undefined;
     this.#unannounce(
       wanted.filter((mapping) => !stands(mapping) && this.announcer.live.has(mappingKey(mapping))),
       standings,
     );
-    const settled = await this.#cleaning.run(wanted, stands, this.#surroundings.isNodeAddress, [
-      ...this.#draining.values(),
-    ]);
+    const settled = await this.#cleaning.run(wanted, stands, this.#surroundings.isNodeAddress, draining);
     if (this.#cleaning.due) this.#wake(clock.monotonic() + RETRY.flows);
     return settled;
   }
@@ -292,16 +298,25 @@ export class Reconciler {
   #settle(wanted: readonly Mapping[], standings: readonly PodStanding[], closing: ClosingGrants): void {
     const { clock } = this.#world;
     const mapped = new Set<string>();
+    const { stuck = [], rest = [] } = Object.groupBy(this.#ending.splice(0), ({ mapping: { pod, name } }) =>
+      this.#kernel.isStuck({ uid: pod.uid, name }) ? 'stuck' : 'rest',
+    );
+    // Of what is not certain to be gone nobody is told that it is.
+    this.#ending.push(...stuck);
     for (const mapping of wanted) {
       const known = this.announcer.live.get(mappingKey(mapping));
       if (known?.mapping === mapping || this.#kernel.refusal(mapping) !== undefined) continue;
       const adopted = this.#first && this.#kernel.adopted(mapping);
       this.#inheritance.announced(mapping);
+      const back = rest.findIndex((live) => sameMapping(live.mapping, mapping));
+      const [unchanged] = back < 0 ? [] : rest.splice(back, 1);
+      if (unchanged !== undefined) this.announcer.released(unchanged, this.#givenAt(mapping));
       this.announcer.announce(mapping, adopted, this.pods.addressedAt(mapping.pod.uid));
-      if (!adopted) mapped.add(mapping.pod.uid);
+      // What was to be handed over and was not is no news to its pod.
+      if (!adopted && unchanged === undefined) mapped.add(mapping.pod.uid);
     }
     const ended = new Set<string>();
-    for (const live of this.#ending.splice(0)) {
+    for (const live of rest) {
       this.announcer.released(live, this.#givenAt(live.mapping));
       if (!this.announcer.live.has(mappingKey(live.mapping))) ended.add(live.mapping.pod.uid);
     }
@@ -337,7 +352,7 @@ export class Reconciler {
   }
 
   #judged(standing: PodStanding): PodStanding {
-    return withRefusal(standing, (mapping) => this.#kernel.refusal(mapping));
+    return this.#heldBack.told(withRefusal(standing, (mapping) => this.#kernel.refusal(mapping)));
   }
 
   #tell(standing: PodStanding): void {

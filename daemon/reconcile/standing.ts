@@ -77,7 +77,7 @@ function drains(demand: Demand, before: ReadonlyMap<string, Mapping>): readonly 
 }
 
 /** How the pod is told of it. */
-function turnOf({ demand, owner, past, onReady }: OthersTurn): NonNullable<PodStanding['turn']> {
+function turnOf({ demand, owner, past, onReady, elsewhere }: OthersTurn): NonNullable<PodStanding['turn']> {
   const { pod, claim = '' } = demand;
   const number = `host port ${numberOf(demand)} of claim ${quoted(claim)}`;
   const say = (reason: 'HandedOver' | 'HandoverPending', what: string) => ({
@@ -88,6 +88,11 @@ function turnOf({ demand, owner, past, onReady }: OthersTurn): NonNullable<PodSt
     return say('HandoverPending', 'is with a pod of which it is not known yet whether it is gone');
   const other = `pod ${podLabel(owner)}`;
   if (past) return say('HandedOver', `leads to ${other} now; open connections stay here`);
+  if (elsewhere)
+    return say(
+      'HandoverPending',
+      `is with ${other}, at other addresses of the node (host-ip), until that one has ended`,
+    );
   return say('HandoverPending', `is with ${other} until ${onReady ? 'this pod is ready' : 'that one has ended'}`);
 }
 

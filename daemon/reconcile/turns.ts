@@ -22,6 +22,8 @@ export interface OthersTurn {
   readonly past: boolean;
   /** It gets the number as soon as it is ready; otherwise not before the owner has ended. */
   readonly onReady: boolean;
+  /** The owner has it at other addresses of the node than this pod is to have it: a live pod's number is not led there in one step. */
+  readonly elsewhere: boolean;
 }
 
 /** The claims that pods name. */
@@ -40,6 +42,8 @@ export interface TurnView {
   readonly stands: (part: Demand) => boolean;
   /** The pod's addresses are its own: no newer pod has one of them. */
   readonly reaches: (part: Demand) => boolean;
+  /** The kernel refused the pod's rules lately: whoever has a number that it could have keeps it. */
+  readonly isHeldBack: (uid: string) => boolean;
   /** The uids of pods that only an earlier agent saw, and that may live. */
   readonly suspects: ReadonlySet<string>;
   /** By uid of pods that were given nothing at the last look: the claim, or '' for a pool, that had no number for them. */
@@ -122,7 +126,9 @@ export class Turns {
       const owner = owners.get(turn);
       if (owner?.uid === pod.uid) return true;
       const past = owner !== undefined && isPast(pod, owner);
-      append(this.#others, pod.uid, { demand, owner, past, onReady: turn.onReady });
+      const held = owner && turn.parts.get(owner.uid);
+      const elsewhere = held !== undefined && held.hostIP !== demand.hostIP;
+      append(this.#others, pod.uid, { demand, owner, past, onReady: turn.onReady && !elsewhere, elsewhere });
       return false;
     });
   }
@@ -158,7 +164,7 @@ function turnOf(
   raw: readonly Demand[],
   grants: readonly Grant[],
   assessed: ReadonlyMap<string, Demand>,
-  { known, hasHeard, ledger, stands, reaches, suspects, refused }: TurnView,
+  { known, hasHeard, ledger, stands, reaches, isHeldBack, suspects, refused }: TurnView,
 ): Turn {
   const [
     {
@@ -185,7 +191,9 @@ function turnOf(
   }
   const numbered = [...parts.values()].filter(isNumbered);
   const able = numbered.filter((part) => isOpen(part) && assessed.get(part.pod.uid)?.denied === undefined);
-  const served = able.filter((part) => !lacksOther(part.pod.uid, claim, refused) && reaches(part));
+  const served = able.filter(
+    (part) => !lacksOther(part.pod.uid, claim, refused) && reaches(part) && !isHeldBack(part.pod.uid),
+  );
   const candidates = candidatesOf(numbered, served, holder && parts.get(holder.uid)).map(({ pod }) => pod);
   const next = successorOf(candidates, holder, handoverOf(knowledge));
   return { claim, parts, holder, next, onReady, able: able.map(({ pod: { uid } }) => uid) };

@@ -67,13 +67,13 @@ test('I8: batches: what belongs to no pod goes first, then one batch a pod', (t)
   ]);
 });
 
-test('I8: batches: a removal goes with the addition that takes its place, whoever it was', (t) => {
+test('I8: batches: a mapping is removed as a whole with the addition that takes its place, whoever\u2019s it was', (t) => {
   const mine = { ...two, hostPort: one.hostPort };
-  const [taken, ...rest] = ofOne;
-  t.deepEqual(batches({ remove: ofOne, add: elementsOnce(mine) }, [mine]), [
+  const other = { ...one, name: 'other', hostPort: one.hostPort + 10 };
+  t.deepEqual(batches({ remove: [...ofOne, ...elementsOnce(other)], add: elementsOnce(mine) }, [mine]), [
     { remove: [], add: [] },
-    { remove: [taken], add: elementsOnce(mine) },
-    { remove: rest, add: [] },
+    { remove: ofOne, add: elementsOnce(mine) },
+    { remove: elementsOnce(other), add: [] },
   ]);
 });
 

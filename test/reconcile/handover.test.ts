@@ -1,8 +1,9 @@
 /** Two pods of one claim on one node: the number moves when the next one is ready, and open connections stay where they are. */
 import test from 'ava';
 import type { Flow } from '../../daemon/core/flow.ts';
-import type { Pod } from '../../daemon/core/vocabulary.ts';
-import { claimant, poolOf, Rig, server } from './rig.ts';
+import type { NodeAddress, Pod } from '../../daemon/core/vocabulary.ts';
+import { type Element, elementId } from '../../rules/element.ts';
+import { claimant, HOME, poolOf, Rig, server } from './rig.ts';
 
 const CLAIM = 25_565;
 const NODE = '192.0.2.10';
@@ -22,7 +23,7 @@ async function rigOf(
   change: (rig: Rig) => void = () => {},
 ): Promise<Rig> {
   const rig = new Rig();
-  rig.claims.bind('games', 'lobby', CLAIM, { handover });
+  rig.claims.bind('games', 'lobby', CLAIM, { handover, protocols: ['TCP', 'UDP', 'SCTP'] });
   change(rig);
   await rig.start();
   return rig;
@@ -332,18 +333,92 @@ test('I6: a pod of which it is not known whether it is gone keeps the number fro
   t.deepEqual(rig.live(), live(2));
 });
 
-test('a rule that the kernel refuses leaves neither pod announced, and is tried again', async (t) => {
+/** Refuses what is to be added for this pod. */
+function refuse(rig: Rig, index: number): void {
+  rig.datapath.refuses = ({ comment }) => comment.startsWith(`uid-${index}/`);
+}
+
+test('I8: when the kernel refuses the next pod\u2019s rule the holder keeps its own, until a later try succeeds', async (t) => {
   const rig = await rigOf();
   const [old, next] = [ready(1), ready(2)];
   await rig.set(old);
-  rig.datapath.refuses = ({ value }) => value.startsWith('10.0.0.2');
+  const elements = rig.ruleset.elements();
+  rig.flows.flows = [flowTo(1, 1_000)];
+  refuse(rig, 2);
   await rig.set(next);
-  t.deepEqual(rig.live(), []);
+  t.deepEqual(rig.ruleset.elements(), elements);
+  t.deepEqual(rig.live(), live(1));
+  t.is(rig.reason(old), 'PortsMapped');
   t.is(rig.reason(next), 'DatapathFailed');
-  t.is(rig.reason(old), 'HandedOver');
+  t.deepEqual(rig.reserver.held(), [{ protocol: 'TCP', port: CLAIM }]);
+  rig.flows.flows = [...rig.flows.flows, flowTo(1, 1_001)];
+  await rig.advance(120_000);
+  t.deepEqual(rig.ruleset.elements(), elements);
+  t.is(rig.flows.flows.length, 2);
+  t.deepEqual(rig.said(old), ['PortsMapped'], 'who keeps the number hears nothing');
+  t.deepEqual(rig.said(next), ['DatapathFailed'], 'and who does not get it is told once');
   rig.datapath.refuses = () => false;
-  await rig.advance(5_000);
+  await rig.advance(61_000);
   t.deepEqual(rig.live(), live(2));
+  t.deepEqual(rig.rules(), rule(2));
+  t.is(rig.reason(next), 'PortsMapped');
+  t.is(rig.reason(old), 'HandedOver');
+});
+
+test('I10: what the kernel refuses of a hand-over is tried again after 1 s, doubling up to 60 s', async (t) => {
+  const rig = await rigOf();
+  await rig.set(ready(1));
+  const tries = new Set<number>();
+  rig.datapath.refuses = ({ comment }) => {
+    const isGuilty = comment.startsWith('uid-2/');
+    if (isGuilty) tries.add(Math.round(rig.time.now / 1_000));
+    return isGuilty;
+  };
+  await rig.set(ready(2));
+  const began = rig.time.now / 1_000;
+  await rig.advance(250_000);
+  t.deepEqual(
+    [...tries].map((at) => Math.round(at - began)),
+    [0, 1, 3, 7, 15, 31, 63, 123, 183, 243],
+  );
+});
+
+test('I8: a holder that is open to few stays so when the next pod, open to all, is refused', async (t) => {
+  const rig = await rigOf();
+  const annotations = { 'claim.berth.dev/web': 'lobby', 'berth.dev/allow-from': '203.0.113.0/24' };
+  await rig.set(ready(1, { annotations }));
+  const elements = rig.ruleset.elements();
+  t.true(elements.some(({ set }) => set === 'limited'));
+  refuse(rig, 2);
+  await rig.set(ready(2));
+  await rig.advance(10_000);
+  t.deepEqual(rig.ruleset.elements(), elements);
+  t.deepEqual(rig.live(), live(1));
+});
+
+test('a holder that has ended leaves no rule behind, also when the next pod\u2019s is refused', async (t) => {
+  const rig = await rigOf();
+  const old = ready(1);
+  await rig.set(old);
+  refuse(rig, 2);
+  await rig.set(ready(2));
+  await rig.set({ ...old, terminating: true, ended: true });
+  await rig.advance(10_000);
+  t.deepEqual(rig.rules(), []);
+  t.is(rig.reason(ready(2)), 'DatapathFailed');
+  rig.datapath.refuses = () => false;
+  await rig.advance(61_000);
+  t.deepEqual(rig.live(), live(2));
+});
+
+test('another pod of the claim has the number where the kernel refuses the newest', async (t) => {
+  const rig = await rigOf();
+  await rig.set(ready(1), ready(2));
+  refuse(rig, 3);
+  await rig.set(ready(3));
+  t.deepEqual(rig.live(), live(2));
+  await rig.delete(ready(2));
+  t.deepEqual(rig.live(), live(1));
 });
 
 test('of two pods of one moment the uid decides', async (t) => {
@@ -430,3 +505,68 @@ test("a ready pod whose address is a newer pod's by now takes nothing over", asy
     live(1),
   );
 });
+
+const ADDRESSES = { none: undefined, first: '192.0.2.10', second: '192.0.2.11' } as const;
+const LISTS = { none: undefined, offices: '203.0.113.0/24', homes: '198.51.100.0/24, 203.0.113.7' } as const;
+const SECOND: NodeAddress = { family: 4, address: ADDRESSES.second, device: 'eth0' };
+
+/** With what the pod asks for beside its claim. */
+function asking(
+  index: number,
+  protocol: Flow['protocol'],
+  { hostIP, allowFrom }: { readonly hostIP: string | undefined; readonly allowFrom: string | undefined },
+): Pod {
+  const annotations = {
+    'claim.berth.dev/web': 'lobby',
+    ...(hostIP === undefined ? {} : { 'berth.dev/host-ip': hostIP }),
+    ...(allowFrom === undefined ? {} : { 'berth.dev/allow-from': allowFrom }),
+  };
+  return server(index, { annotations, ready: true }, [{ name: 'web', containerPort: 80, protocol }]);
+}
+
+/** What stands in the table for this pod alone. */
+async function alone(pod: Pod): Promise<readonly Element[]> {
+  const rig = await rigOf('OnReady', (one) => one.network.setAddresses([...HOME, SECOND]));
+  await rig.set(pod);
+  return sorted(rig.ruleset.elements());
+}
+
+const sorted = (elements: readonly Element[]) =>
+  elements.toSorted((one, other) => (elementId(one) < elementId(other) ? -1 : 1));
+
+for (const protocol of ['TCP', 'UDP', 'SCTP'] as const) {
+  test(`${protocol}: whatever addresses and lists two pods name, the whole rule is of one of them, and moves when it can in one step`, async (t) => {
+    const kinds = Object.values(ADDRESSES).flatMap((hostIP) => {
+      return Object.values(LISTS).map((allowFrom) => ({ hostIP, allowFrom }));
+    });
+    const rules = [1, 2].map((index) => kinds.map((kind) => alone(asking(index, protocol, kind))));
+    for (const [at, before] of kinds.entries()) {
+      for (const [to, after] of kinds.entries()) {
+        const rig = await rigOf('OnReady', (one) => one.network.setAddresses([...HOME, SECOND]));
+        const [old, next] = [asking(1, protocol, before), asking(2, protocol, after)];
+        const what = JSON.stringify({ before, after });
+        await rig.set(old);
+        const flow = { ...flowTo(1, 1_000, protocol), destination: before.hostIP ?? NODE };
+        const allowed = before.allowFrom !== LISTS.offices;
+        rig.flows.flows = [flow];
+        await rig.set(next);
+        const moves = before.hostIP === after.hostIP;
+        const [ofOld, ofNext] = await Promise.all([rules[0]?.[at], rules[1]?.[to]]);
+        t.deepEqual(sorted(rig.ruleset.elements()), moves ? ofNext : ofOld, what);
+        t.is(rig.reason(old), moves ? 'HandedOver' : 'PortsMapped', what);
+        t.is(rig.reason(next), moves ? 'PortsMapped' : 'HandoverPending', what);
+        // An open connection is the old pod's by its own list.
+        if (allowed) t.deepEqual(rig.flows.flows, [flow], what);
+        if (!moves) {
+          t.regex(
+            rig.told(next)?.condition?.message ?? '',
+            /is with pod games\/server-1, at other addresses of the node \(host-ip\), until that one has ended$/,
+          );
+        }
+        await rig.set({ ...old, terminating: true, ended: true });
+        t.deepEqual(sorted(rig.ruleset.elements()), ofNext, what);
+        t.deepEqual(rig.flows.flows, [], what);
+      }
+    }
+  });
+}
