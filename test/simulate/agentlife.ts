@@ -7,12 +7,10 @@ import type { Mapping } from '../../daemon/core/vocabulary.ts';
 import { DatapathDouble } from '../../daemon/datapath/datapath.double.ts';
 import { Loop } from '../../daemon/reconcile/loop.ts';
 import type { Clock, World } from '../../daemon/reconcile/ports.ts';
-import { ApiLink } from './apilink.ts';
 import type { Operation } from './faults.ts';
+import type { Ground } from './ground.ts';
 import type { Link } from './link.ts';
-import { QuickLink } from './quicklink.ts';
 import { SeededRandom } from './random.ts';
-import { QuickShelf } from './shelf.ts';
 import { note, reached, type Stage } from './stage.ts';
 import { worldOf } from './wall.ts';
 
@@ -25,14 +23,17 @@ export interface Doom {
 }
 
 /** Puts something of its own between the agent and its world. */
-export type WrapWorld = (world: World, life: AgentLife) => World;
+export type WrapWorld<S extends Ground = Stage> = (world: World, life: AgentLife<S>) => World;
+
+/** Ties an agent to the cluster. */
+export type Tie<S extends Ground = Stage> = (life: AgentLife<S>) => Link;
 
 class Killed extends Error {
   override readonly name = 'Killed';
 }
 
-export class AgentLife {
-  readonly stage: Stage;
+export class AgentLife<S extends Ground = Stage> {
+  readonly stage: S;
   readonly link: Link;
   readonly datapath: DatapathDouble;
   /** What it announced, by uid, name and protocol. */
@@ -53,7 +54,7 @@ export class AgentLife {
   readonly #stop = new AbortController();
   readonly #onEnd: () => void;
 
-  constructor(stage: Stage, seed: number, onEnd: () => void) {
+  constructor(stage: S, seed: number, tie: Tie<S>, onEnd: () => void) {
     this.stage = stage;
     this.#onEnd = onEnd;
     this.startedAt = stage.time.now;
@@ -66,8 +67,7 @@ export class AgentLife {
       monotonic: () => stage.time.now - this.startedAt,
       after: (ms, callback) => this.after(ms, callback),
     };
-    const { shelf } = stage.api;
-    this.link = shelf instanceof QuickShelf ? new QuickLink(this, shelf) : new ApiLink(this, shelf);
+    this.link = tie(this);
     stage.node.disk.stalled = true;
   }
 
@@ -80,7 +80,7 @@ export class AgentLife {
     return this.#end.signal;
   }
 
-  start(wrap: WrapWorld): void {
+  start(wrap: WrapWorld<S>): void {
     const { stage } = this;
     note(stage, 'agent starts');
     stage.watcher.starts(this);

@@ -10,44 +10,49 @@ import { Reflector } from '../../daemon/kube/reflector.ts';
 import type { PodSource, Publisher } from '../../daemon/reconcile/ports.ts';
 import type { AgentLife } from './agentlife.ts';
 import { asking, askingList } from './answers.ts';
-import { wireOf } from './apiwire.ts';
+import type { Ground } from './ground.ts';
 import type { Link } from './link.ts';
-import { NODE, type ObjectShelf } from './objectshelf.ts';
 import { note, reached } from './stage.ts';
-import { View } from './view.ts';
+import type { View } from './view.ts';
 
 const SERVER = 'https://10.96.0.1';
 /** How long a watch over which nothing comes is waited for, at most, and what follows when it is opened anew, in ms. */
 const HALF_OPEN_MS = 160_000;
 
+export interface ApiLinkOptions {
+  readonly node: string;
+  /** Where what comes over the wire is noted. */
+  readonly view: View;
+  readonly transport: TransportDouble;
+}
+
 export class ApiLink implements Link {
   readonly view: View;
   readonly transport: TransportDouble;
   source: PodSource;
-  readonly #life: AgentLife;
-  readonly #api: Api;
+  readonly #life: AgentLife<Ground>;
+  readonly #node: string;
+  readonly api: Api;
   #publisher: ApiPublisher;
 
-  constructor(life: AgentLife, shelf: ObjectShelf) {
+  constructor(life: AgentLife<Ground>, { node, view, transport }: ApiLinkOptions) {
     const { stage } = life;
     this.#life = life;
-    this.view = new View(
-      () => stage.time.now,
-      (uid) => stage.watcher.numbers.gone(uid),
-    );
-    this.transport = wireOf(life, shelf, this.view);
+    this.#node = node;
+    this.view = view;
+    this.transport = transport;
     const credentials = {
       server: SERVER,
       grant: async () => ({ headers: { authorization: 'Bearer simulated' }, tls: {} }),
       rejected: () => note(stage, 'the token is to be read anew'),
     };
-    this.#api = new ApiClient({
+    this.api = new ApiClient({
       ...{ credentials, clock: life.clock },
       userAgent: 'berth-simulated',
       transport: this.transport,
     });
-    this.source = this.#sourceOver(this.#api);
-    this.#publisher = this.#publisherOver(this.#api);
+    this.source = this.#sourceOver(this.api);
+    this.#publisher = this.#publisherOver(this.api);
   }
 
   get publisher(): Publisher {
@@ -60,7 +65,7 @@ export class ApiLink implements Link {
 
   /** For a variant, before the agent starts: what is wrong with the client shows in what the agent makes of it. */
   alter(change: (api: Api) => Api): void {
-    const client = change(this.#api);
+    const client = change(this.api);
     this.source = this.#sourceOver(client);
     this.#publisher = this.#publisherOver(client);
   }
@@ -69,7 +74,7 @@ export class ApiLink implements Link {
     const life = this.#life;
     const { stage } = life;
     const { clock, random } = this.#own();
-    const reflector = new Reflector({ client, node: NODE, clock, random, reconnectCapMs: 30_000 });
+    const reflector = new Reflector({ client, node: this.#node, clock, random, reconnectCapMs: 30_000 });
     return {
       watch: (observer, signal) =>
         reflector.watch(
@@ -106,7 +111,7 @@ export class ApiLink implements Link {
   #publisherOver(client: Api): ApiPublisher {
     const { stage } = this.#life;
     const onError = ({ message }: Error) => note(stage, `publisher: ${message}`);
-    return new ApiPublisher({ client, node: NODE, ...this.#own(), onError });
+    return new ApiPublisher({ client, node: this.#node, ...this.#own(), onError });
   }
 
   /** Half-open until the connection breaks, or the agent gives it up. */

@@ -1,37 +1,43 @@
 /** Starts agents and ends them, and keeps the run going. */
-import { AgentLife, type WrapWorld } from './agentlife.ts';
+import { AgentLife, type Tie, type WrapWorld } from './agentlife.ts';
+import type { Ground } from './ground.ts';
 import { note, type Stage } from './stage.ts';
 
-export class Director {
-  readonly stage: Stage;
-  readonly #wrap: WrapWorld;
-  #life: AgentLife | undefined;
+/** Whatever the node is part of. */
+export type NodeDirector = Pick<Director<Ground>, 'stage' | 'life' | 'nextDelay'>;
+
+export class Director<S extends Ground = Stage> {
+  readonly stage: S;
+  readonly #tie: Tie<S>;
+  readonly #wrap: WrapWorld<S>;
+  #life: AgentLife<S> | undefined;
   #lives = 0;
   readonly #seed: number;
   /** How long the next agent is waited for, in ms; undefined: by chance. */
   nextDelay: number | undefined;
 
-  constructor(stage: Stage, seed: number, wrap: WrapWorld) {
+  constructor(stage: S, seed: number, tie: Tie<S>, wrap: WrapWorld<S>) {
     this.stage = stage;
+    this.#tie = tie;
     this.#seed = seed;
     this.#wrap = wrap;
   }
 
   /** The agent that runs. */
-  get life(): AgentLife | undefined {
+  get life(): AgentLife<S> | undefined {
     return this.#life?.alive ? this.#life : undefined;
   }
 
   start(): void {
     const { stage } = this;
     stage.weather.impair(stage.time.now);
-    this.#life = new AgentLife(stage, this.#seed * 1_000 + ++this.#lives, () => this.#startLater());
+    this.#life = new AgentLife(stage, this.#seed * 1_000 + ++this.#lives, this.#tie, () => this.#startLater());
     this.#doomAtStart(this.#life);
     this.#life.start(this.#wrap);
   }
 
   /** What an agent does once, or first of all, is over before another action could doom it. */
-  #doomAtStart(life: AgentLife): void {
+  #doomAtStart(life: AgentLife<S>): void {
     const { random, weather } = this.stage;
     if (!weather.rough || !random.chance(0.1)) return;
     life.doom = {

@@ -1,12 +1,12 @@
 /** What other programs and the kernel itself do to the table and the connections. */
 import type { Element, SetName } from '../../rules/element.ts';
-import type { Director } from './director.ts';
+import type { Director, NodeDirector } from './director.ts';
 import { flowNow, type SimFlow } from './flowcheck.ts';
 import type { Action } from './podactions.ts';
 import { reached, type Stage } from './stage.ts';
 import { rulesOf } from './table.ts';
 
-function flush({ stage, life }: Director): void {
+export function flush({ stage, life }: NodeDirector): void {
   reached(stage, life === undefined ? 'ruleset flushed while no agent ran' : 'ruleset flushed');
   stage.node.ruleset.flush();
   stage.watcher.tampered();
@@ -71,7 +71,7 @@ function refusePod({ stage }: Director): void {
   });
 }
 
-function troubleNft({ stage }: Director): void {
+export function troubleNft({ stage }: NodeDirector): void {
   const { random, weather, time } = stage;
   const kind = random.pick(['down', 'slow', 'reply'] as const);
   if (kind === 'reply') weather.nftReplyLost = true;

@@ -3,7 +3,7 @@
 import { BerthError } from '../../daemon/core/errors.ts';
 import type { PoolConfig } from '../../daemon/core/pool.ts';
 import type { Protocol, Reservation } from '../../daemon/core/vocabulary.ts';
-import type { Director } from './director.ts';
+import type { Director, NodeDirector } from './director.ts';
 import { OPERATIONS } from './faults.ts';
 import type { Action } from './podactions.ts';
 import { POOLS, SHRUNK } from './pools.ts';
@@ -13,7 +13,7 @@ import { rulesOf } from './table.ts';
 
 const HOUR = 3_600_000;
 
-function doom({ stage, life }: Director): void {
+export function doom({ stage, life }: NodeDirector): void {
   if (life === undefined || !stage.weather.rough) return;
   const { random } = stage;
   life.doom = {
@@ -24,23 +24,23 @@ function doom({ stage, life }: Director): void {
 }
 
 /** The next agent dies while it takes over. */
-function killSoon(director: Director): void {
+export function killSoon(director: NodeDirector): void {
   kill(director);
   const { time, random } = director.stage;
   time.after(random.between(0, 3_000), () => doom(director));
 }
 
-function kill({ stage, life }: Director): void {
+export function kill({ stage, life }: NodeDirector): void {
   if (life === undefined) return;
   reached(stage, 'killed at rest');
   life.kill('at rest');
 }
 
-function terminate({ life }: Director): void {
+export function terminate({ life }: NodeDirector): void {
   life?.terminate();
 }
 
-function reboot(director: Director): void {
+export function reboot(director: NodeDirector): void {
   const { stage, life } = director;
   reached(stage, 'reboot');
   director.nextDelay = stage.random.between(500, 20_000);
@@ -49,7 +49,7 @@ function reboot(director: Director): void {
   stage.watcher.tampered();
 }
 
-function troubleDisk({ stage }: Director): void {
+export function troubleDisk({ stage }: NodeDirector): void {
   const { random, node, weather, time } = stage;
   if (random.chance(0.5)) {
     weather.diskSlowUntil = time.now + random.between(1_000, 30_000);
@@ -183,7 +183,7 @@ export const NODE_ACTIONS: readonly (readonly [number, Action])[] = [
 ];
 
 /** Everything that the faults have changed is as it should be. */
-export function calm({ stage, life }: Director): void {
+export function calm({ stage, life }: NodeDirector): void {
   stage.weather.clear();
   // What was refused is tried again after at most a minute.
   stage.weather.impair(stage.time.now + 61_000);

@@ -8,6 +8,7 @@ import { API_ACTIONS, calmApi, startBookmarks } from './apiactions.ts';
 import { ApiServer } from './apiserver.ts';
 import { bindAll, CLAIM_ACTIONS } from './claimactions.ts';
 import { SimClaims } from './claims.ts';
+import { claimsOf } from './claimsource.ts';
 import { Director } from './director.ts';
 import { checkEnding } from './ending.ts';
 import { FaultCounts } from './faults.ts';
@@ -20,6 +21,7 @@ import { SeededRandom } from './random.ts';
 import { QuickShelf } from './shelf.ts';
 import { SimNode } from './simnode.ts';
 import { note, reached, type Stage } from './stage.ts';
+import { tieTo } from './tie.ts';
 import { Trace } from './trace.ts';
 import { Violation } from './violation.ts';
 import { VirtualTime } from './virtualtime.ts';
@@ -60,6 +62,7 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
   const random = new SeededRandom(seed);
   const time = new VirtualTime();
   const node = new SimNode();
+  const api = new ApiServer(shelfOf(seed, random));
   const partial = {
     random,
     time,
@@ -67,14 +70,17 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
     counts: new FaultCounts(),
     weather: new Weather(),
     node,
-    api: new ApiServer(shelfOf(seed, random)),
+    api,
+    known: api.known,
     pools: POOLS,
     servesStatics: seed % 3 === 0,
     claims: seed % CLAIMS_EVERY === 2 ? new SimClaims() : undefined,
   };
   const stage: Stage = Object.assign(partial, { watcher: undefined as unknown as Watcher });
   Object.assign(stage, { watcher: new Watcher(stage, options.judged) });
-  const director = new Director(stage, seed, options.wrap);
+  const director = new Director(stage, seed, tieTo, (world, life) =>
+    options.wrap({ ...world, ...claimsOf(life) }, life),
+  );
   const run = new Run(stage, director, options.judged);
   try {
     await run.play(random.integer(8, 20));

@@ -15,16 +15,16 @@ import type {
 import type { ElementChange } from '../../rules/element.ts';
 import { elementId } from '../../rules/element.ts';
 import { type AgentLife, nftDown } from './agentlife.ts';
+import type { Ground } from './ground.ts';
 import { note, reached } from './stage.ts';
 
-export function worldOf(life: AgentLife): World {
+export function worldOf(life: AgentLife<Ground>): World {
   const { stage } = life;
   const { watcher } = stage;
   return {
     clock: life.clock,
     random: () => life.random.next(),
     source: life.link.source,
-    ...claimsOf(life),
     datapath: datapathOf(life),
     flows: flowsOf(life),
     network: networkOf(life),
@@ -42,25 +42,7 @@ export function worldOf(life: AgentLife): World {
   };
 }
 
-function claimsOf(life: AgentLife): Pick<World, 'claims'> {
-  const { stage } = life;
-  const { random, time, weather, claims } = stage;
-  if (claims === undefined) return {};
-  const get = (namespace: string, name: string) => {
-    const away = time.now < Math.max(weather.claimsDownUntil, weather.apiDownUntil);
-    const slow = weather.rough && random.chance(0.03) ? random.between(1_000, 15_000) : random.between(1, 30);
-    return life.call('source.get', `claim ${name}`, slow, random.between(0, 30), async () => {
-      if (away || (weather.rough && random.chance(0.05))) {
-        reached(stage, 'claims unreadable');
-        throw new BerthError('API_UNREACHABLE', 'the API server does not answer');
-      }
-      return claims.statusOf(namespace, name);
-    });
-  };
-  return { claims: { get } };
-}
-
-function datapathOf(life: AgentLife): Datapath {
+function datapathOf(life: AgentLife<Ground>): Datapath {
   const { stage, datapath } = life;
   const { random, time, weather, watcher } = stage;
   const call = <T>(operation: 'datapath.read' | 'datapath.apply', detail: string, effect: () => Promise<T>) => {
@@ -118,7 +100,7 @@ function datapathOf(life: AgentLife): Datapath {
 }
 
 /** Somebody else changes the table between the agent's read and its transaction. */
-function obstruct({ stage }: AgentLife, change: ElementChange): void {
+function obstruct({ stage }: AgentLife<Ground>, change: ElementChange): void {
   const { weather, node } = stage;
   const removed = new Set(change.remove.map(elementId));
   if (weather.obstruct === 'EEXIST') {
@@ -137,7 +119,7 @@ function obstruct({ stage }: AgentLife, change: ElementChange): void {
   stage.watcher.tampered();
 }
 
-function flowsOf(life: AgentLife): World['flows'] {
+function flowsOf(life: AgentLife<Ground>): World['flows'] {
   const { stage } = life;
   const { random, time, weather, watcher, node } = stage;
   return {
@@ -159,7 +141,7 @@ function flowsOf(life: AgentLife): World['flows'] {
   };
 }
 
-function networkOf(life: AgentLife): Network {
+function networkOf(life: AgentLife<Ground>): Network {
   const { stage } = life;
   const { node, time, weather, random } = stage;
   const { network } = node;
@@ -186,7 +168,7 @@ function networkOf(life: AgentLife): Network {
   };
 }
 
-function reserverOf(life: AgentLife): Reserver {
+function reserverOf(life: AgentLife<Ground>): Reserver {
   const { stage } = life;
   const { node, watcher } = stage;
   const { reserver } = node;
@@ -206,7 +188,7 @@ function reserverOf(life: AgentLife): Reserver {
   };
 }
 
-function publisherOf(life: AgentLife): Publisher {
+function publisherOf(life: AgentLife<Ground>): Publisher {
   const { watcher } = life.stage;
   const { link } = life;
   return {
@@ -227,7 +209,7 @@ function publisherOf(life: AgentLife): Publisher {
   };
 }
 
-function storeOf(life: AgentLife): StateStore {
+function storeOf(life: AgentLife<Ground>): StateStore {
   const { stage } = life;
   const { random, time, weather, node, watcher } = stage;
   const { disk } = node;
@@ -259,7 +241,7 @@ function storeOf(life: AgentLife): StateStore {
   };
 }
 
-function registryOf(life: AgentLife): Registry {
+function registryOf(life: AgentLife<Ground>): Registry {
   const { watcher } = life.stage;
   const keyOf = (pod: PodRef, name: string, protocol: Protocol) => `${pod.uid}/${name}/${protocol}`;
   return {

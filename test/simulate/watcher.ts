@@ -8,6 +8,7 @@ import type { Element, ElementChange } from '../../rules/element.ts';
 import type { AgentLife } from './agentlife.ts';
 import { ClaimCheck } from './claimcheck.ts';
 import { FlowCheck, type SimFlow } from './flowcheck.ts';
+import type { Witness } from './ground.ts';
 import { HealthCheck } from './healthcheck.ts';
 import { LimitCheck } from './limitcheck.ts';
 import { NumberCheck } from './numbercheck.ts';
@@ -18,7 +19,7 @@ import { ownerOf, type Rule, rulesOf } from './table.ts';
 import { Violation } from './violation.ts';
 import { WriteCheck } from './writecheck.ts';
 
-export class Watcher {
+export class Watcher implements Witness {
   readonly rules: RuleCheck;
   readonly numbers: NumberCheck;
   readonly health: HealthCheck;

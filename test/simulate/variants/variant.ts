@@ -4,7 +4,9 @@
  */
 import type { World } from '../../../daemon/reconcile/ports.ts';
 import type { AgentLife, WrapWorld } from '../agentlife.ts';
+import type { Ground } from '../ground.ts';
 import { simulate } from '../simulation.ts';
+import type { Stage } from '../stage.ts';
 import type { Violation } from '../violation.ts';
 
 export interface Variant {
@@ -27,10 +29,10 @@ export interface Catch {
 type ObjectPort = Exclude<keyof World, 'random' | 'claims'>;
 
 /** Some methods of one port are other ones. */
-export function replacing<P extends ObjectPort>(
+export function replacing<P extends ObjectPort, S extends Ground = Stage>(
   port: P,
-  methods: (inner: World[P], world: World, life: AgentLife) => Partial<World[P]>,
-): WrapWorld {
+  methods: (inner: World[P], world: World, life: AgentLife<S>) => Partial<World[P]>,
+): WrapWorld<S> {
   return (world, life) => ({ ...world, [port]: { ...world[port], ...methods(world[port], world, life) } });
 }
 
