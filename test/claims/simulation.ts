@@ -3,16 +3,13 @@
  * do, what goes wrong, and when. Leases keep the replicas apart in some runs; in the others each leads all the time.
  */
 import type { ClaimApi } from '../../daemon/claims/ports.ts';
-import type { Asked } from '../../daemon/kube/api/resources.double.ts';
-import type { Journey } from '../../daemon/kube/api/transport.double.ts';
 import { Judge, type Judged } from './judge.ts';
-import { claimPath, classPath, hostPortPath, type Replica, Rig, type Thing } from './rig.ts';
+import { NAMESPACES, People } from './people.ts';
+import { type Reach, Replicas } from './replicas.ts';
+import { hostPortPath, Rig } from './rig.ts';
 
-const NAMESPACES = ['shop', 'arena'] as const;
 const CALM_MS = 240_000;
 const QUIET_MS = 60_000;
-/** Of a whole collection. */
-const LISTS = /\/(hostport\w+|statefulsets|namespaces|pods)$/;
 
 export interface SimulationOptions {
   readonly alter?: (api: ClaimApi) => ClaimApi;
@@ -42,10 +39,8 @@ class Run implements AsyncDisposable {
   readonly #seed: number;
   readonly #options: SimulationOptions;
   readonly #reached = new Map<string, number>();
-  readonly #shared: boolean;
-  #calm = false;
-  #lives = 0;
-  #things = 0;
+  readonly #people: People;
+  readonly #replicas: Replicas;
   #late: readonly string[] = [];
 
   constructor(seed: number, options: SimulationOptions) {
@@ -53,8 +48,10 @@ class Run implements AsyncDisposable {
     this.#options = options;
     this.#rig = new Rig(seed);
     this.#judge = new Judge(this.#rig);
-    this.#shared = seed % 3 === 0;
-    this.#meddle();
+    const [rig, reach] = [this.#rig, this.#reach];
+    this.#people = new People({ rig, reach });
+    this.#replicas = new Replicas({ rig, reach, shared: seed % 3 === 0, alter: options.alter });
+    this.#people.meddle();
   }
 
   async play(): Promise<void> {
@@ -62,8 +59,8 @@ class Run implements AsyncDisposable {
     const { random } = rig;
     for (const name of NAMESPACES) rig.createNamespace(name);
     rig.createClass('games', { pools: [{ start: 7000, end: 7000 + random.integer(2, 12) }] });
-    if (this.#seed % 10 === 5) this.#burst();
-    for (let count = random.integer(2, 3); count > 0; count--) this.#start();
+    if (this.#seed % 10 === 5) this.#people.burst();
+    for (let count = random.integer(2, 3); count > 0; count--) this.#replicas.start();
     for (let left = random.integer(30, 100); left > 0 && this.#judge.violation === undefined; left--) {
       await rig.run(random.chance(0.6) ? random.between(0, 60) : random.between(0, 4_000));
       random.weighted(this.#actions())();
@@ -87,26 +84,12 @@ class Run implements AsyncDisposable {
     return this.#rig[Symbol.asyncDispose]();
   }
 
-  /** Some HostPorts are deleted by hand within moments of their making: while their claims become bound. */
-  #meddle(): void {
-    const { server, random, time } = this.#rig;
-    const judged = server.onChange;
-    server.onChange = (change) => {
-      judged(change);
-      const { name } = change.object.metadata;
-      if (change.plural !== 'hostports' || change.type !== 'ADDED' || this.#calm || !random.chance(0.15)) return;
-      time.after(random.between(0, 60), () => {
-        if (this.#calm || this.#rig.hostPort(name) === undefined) return;
-        this.#reach('a host port is deleted as soon as it is there', this.#rig.ask('DELETE', hostPortPath(name)));
-      });
-    };
-  }
-
   /** Nothing goes wrong any more: everything must be as it should, and then nothing must be written. */
   async #settle(): Promise<void> {
     const rig = this.#rig;
-    this.#calm = true;
-    if (this.#alive.length === 0) this.#start();
+    this.#people.calm = true;
+    this.#replicas.calm = true;
+    if (this.#replicas.alive.length === 0) this.#replicas.start();
     await rig.run(CALM_MS);
     if (this.#judge.violation !== undefined) return;
     const { revision } = rig.server;
@@ -123,127 +106,23 @@ class Run implements AsyncDisposable {
     else this.#late = [...this.#judge.atRest(), ...writes.map((one) => `it is written at rest: ${one}`)];
   }
 
-  get #alive(): readonly Replica[] {
-    return this.#rig.replicas.filter(({ alive }) => alive);
-  }
-
-  #start(): void {
-    const { random } = this.#rig;
-    const name = `replica-${++this.#lives}`;
-    const slow = random.chance(0.3);
-    this.#rig.start(name, {
-      ...(this.#options.alter === undefined ? {} : { alter: this.#options.alter }),
-      ...(this.#shared ? {} : { lease: name }),
-      journey: (asked) => this.#journey(asked),
-      lag: () => {
-        if (this.#calm) return 1;
-        if (slow && random.chance(0.3)) return this.#reach('a watch is behind for seconds', random.between(500, 8_000));
-        return random.between(0, 40);
-      },
-      survives: ({ method }) => {
-        if (this.#calm || method === 'GET' || !random.chance(0.01)) return true;
-        return this.#reach('a replica dies before a write', false);
-      },
-    });
-  }
-
-  #journey({ method, path, query }: Asked): Journey {
-    const { random } = this.#rig;
-    if (this.#calm) return { there: 1, back: 1 };
-    const isList = method === 'GET' && LISTS.test(path) && query.watch === undefined;
-    if (isList && random.chance(0.3)) return this.#reach('a list is old when it comes', this.#slowly());
-    const times = { there: random.between(0, 20), back: random.between(0, 20) };
-    if (random.chance(0.02)) return this.#reach('a request is slow', { there: random.between(100, 6_000), back: 1 });
-    if (!random.chance(0.05) || path.includes('leases')) return times;
-    const fault = random.pick([
-      { kind: 'replyLost' },
-      { kind: 'refuseConnection' },
-      { kind: 'status', code: 500 },
-      { kind: 'status', code: 429, retryAfter: 1 },
-      { kind: 'status', code: 409, reason: 'Conflict' },
-    ] as const);
-    const what = fault.kind === 'status' ? `an answer is ${fault.code}` : fault.kind;
-    return this.#reach(method === 'GET' ? `${what}, to a read` : what, { ...times, fault });
-  }
-
-  #slowly(): Journey {
-    return { there: 1, back: this.#rig.random.between(500, 8_000) };
-  }
-
-  #reach<T>(what: string, value: T): T {
+  readonly #reach: Reach = (what, value) => {
     this.#reached.set(what, (this.#reached.get(what) ?? 0) + 1);
     return value;
-  }
+  };
 
   #actions(): readonly (readonly [number, () => void])[] {
     const { server } = this.#rig;
+    const replicas = this.#replicas;
     return [
-      [12, () => this.#createClaim()],
-      [6, () => this.#onClaim('a claim is deleted', (path) => this.#rig.ask('DELETE', path))],
-      [2, () => this.#onClaim('the spec of a claim is changed', (path) => this.#rig.patch(path, this.#spec()))],
-      [2, () => this.#createHostPort()],
-      [3, () => this.#onHostPort('a host port is deleted', (name) => this.#rig.ask('DELETE', hostPortPath(name)))],
-      [1, () => this.#onHostPort('a released host port is given back', (name) => this.#giveBack(name))],
+      ...this.#people.actions(),
       [2, () => this.#pods()],
-      [2, () => this.#class()],
-      [2, () => this.#kill()],
-      [1, () => this.#reach('a replica comes', this.#alive.length < 4 && this.#start())],
+      [2, () => this.#people.changeClass()],
+      [2, () => replicas.kill()],
+      [1, () => this.#reach('a replica comes', replicas.alive.length < 4 && replicas.start())],
       [1, () => this.#reach('revisions are forgotten', server.compact())],
       ...(this.#seed % 4 === 2 && this.#options.force !== false ? [[3, () => this.#force()] as const] : []),
     ];
-  }
-
-  #burst(): void {
-    this.#reach('200 claims at once', undefined);
-    this.#rig.patch(classPath('games'), { spec: { pools: [{ start: 7000, end: 7150 }] } });
-    for (let index = 0; index < 200; index++)
-      this.#rig.createClaim('shop', `many-${index}`, { hostPortClassName: 'games' });
-  }
-
-  #spec(): object {
-    const { random } = this.#rig;
-    const hostPortName = random.chance(0.3) ? `hp-${random.integer(6_999, 7_006)}` : '';
-    return { spec: { hostPortClassName: random.chance(0.9) ? 'games' : 'voice', hostPortName } };
-  }
-
-  #createClaim(): void {
-    const { random } = this.#rig;
-    const namespace = random.pick(NAMESPACES);
-    const name = random.chance(0.5) ? `claim-${random.integer(1, 4)}` : `claim-${++this.#things}`;
-    if (this.#rig.claim(namespace, name) !== undefined) return;
-    this.#reach('a claim is made', undefined);
-    this.#rig.ask('POST', claimPath(namespace), { metadata: { name }, ...this.#spec() });
-  }
-
-  #onClaim(what: string, act: (path: string) => void): void {
-    const claims = this.#rig.claims();
-    if (claims.length === 0) return;
-    const { namespace = '', name } = this.#rig.random.pick(claims).metadata;
-    this.#reach(what, act(claimPath(namespace, name)));
-  }
-
-  #onHostPort(what: string, act: (name: string) => void): void {
-    const hostPorts = this.#rig.hostPorts();
-    if (hostPorts.length > 0) this.#reach(what, act(this.#rig.random.pick(hostPorts).metadata.name));
-  }
-
-  /** By an administrator who looked at what it is. */
-  #giveBack(name: string): void {
-    if (this.#rig.hostPort(name).status?.phase === 'Released') {
-      this.#rig.patch(hostPortPath(name), { spec: { claimRef: null } });
-    }
-  }
-
-  #createHostPort(): void {
-    const { random } = this.#rig;
-    const name = `hp-${random.integer(6_998, 7_008)}`;
-    if (this.#rig.hostPort(name) !== undefined) return;
-    const claimRef = { namespace: random.pick(NAMESPACES), name: `claim-${random.integer(1, 4)}` };
-    const spec = {
-      hostPortClassName: random.chance(0.8) ? 'games' : 'voice',
-      ...(random.chance(0.6) ? { claimRef } : {}),
-    };
-    this.#reach('an administrator makes a host port', this.#rig.createHostPort(name, spec));
   }
 
   #pods(): void {
@@ -258,27 +137,8 @@ class Run implements AsyncDisposable {
     const claims = this.#rig.claims();
     if (claims.length === 0) return;
     const { namespace = '', name } = random.pick(claims).metadata;
-    this.#rig.createPod(namespace, `pod-${++this.#things}`, { 'claim.berth.dev/web': name });
+    this.#rig.createPod(namespace, `pod-${this.#people.fresh()}`, { 'claim.berth.dev/web': name });
     this.#reach('a pod uses a claim', undefined);
-  }
-
-  #class(): void {
-    const { random } = this.#rig;
-    const found: Thing = this.#rig.class('games');
-    const last = 7_000 + random.integer(0, 12);
-    if (found === undefined) {
-      this.#reach('a class comes again', this.#rig.createClass('games', { pools: [{ start: 7000, end: last }] }));
-    } else if (random.chance(0.15)) {
-      this.#reach('a class is deleted', this.#rig.ask('DELETE', classPath('games')));
-    } else if (random.chance(0.4)) {
-      const reclaimPolicy = random.pick(['Delete', 'Retain']);
-      this.#reach('the reclaim policy changes', this.#rig.patch(classPath('games'), { spec: { reclaimPolicy } }));
-    } else {
-      this.#reach(
-        'the pool changes',
-        this.#rig.patch(classPath('games'), { spec: { pools: [{ start: 7000, end: last }] } }),
-      );
-    }
   }
 
   /** As somebody who may do everything and knows no better. */
@@ -296,11 +156,5 @@ class Run implements AsyncDisposable {
     const { namespace, name: claim, uid } = random.chance(0.5) && claims.length > 0 ? random.pick(claims).metadata : {};
     const claimRef = claim === undefined ? null : { namespace, name: claim, uid };
     this.#reach('a claimRef is changed by hand', this.#rig.patch(hostPortPath(name), { spec: { claimRef } }));
-  }
-
-  #kill(): void {
-    const alive = this.#alive;
-    if (alive.length > 0) this.#reach('a replica is killed', this.#rig.random.pick(alive).kill());
-    this.#start();
   }
 }
