@@ -61,7 +61,7 @@ export function standingOf(pod: Pod | ApiPod): Standing {
  * The newer of two views of one pod; the second one when that cannot be told. Revisions of one resource are decimal numbers
  * that grow (KEP-5504; etcd's revision before that).
  */
-export function newer(one: Standing, other: Standing): Standing {
+export function newer<T extends Pick<Standing, 'revision'>>(one: T, other: T): T {
   if (!/^\d+$/.test(one.revision) || !/^\d+$/.test(other.revision)) return other;
   return BigInt(one.revision) > BigInt(other.revision) ? one : other;
 }

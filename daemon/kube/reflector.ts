@@ -8,7 +8,7 @@ import type { Pod } from '../core/vocabulary.ts';
 import type { Clock, PodObserver, PodSource, Random } from '../reconcile/ports.ts';
 import { isNotFound } from './api/apierror.ts';
 import type { Api } from './api/client.ts';
-import { decodeApiPod, labelOf, nodeOf } from './apipod.ts';
+import { type ApiPod, decodeApiPod, labelOf, newer, nodeOf } from './apipod.ts';
 import { ListWatch } from './listwatch.ts';
 
 const PODS = '/api/v1/pods';
@@ -27,6 +27,8 @@ export interface ReflectorOptions {
 export class Reflector implements PodSource {
   readonly #options: ReflectorOptions;
   readonly #pods: ListWatch;
+  /** By uid: what was answered and not yet heard of. A watch cache that is behind tells of earlier revisions after that. */
+  readonly #answered = new Map<string, ApiPod>();
 
   constructor(options: ReflectorOptions) {
     this.#options = options;
@@ -41,14 +43,21 @@ export class Reflector implements PodSource {
 
   watch(observer: PodObserver, signal: AbortSignal): Promise<void> {
     const told = {
-      listed: (objects: readonly unknown[]) => observer.listed(objects.flatMap((one) => decoded(one, observer) ?? [])),
+      listed: (objects: readonly unknown[]) => {
+        const pods = objects.flatMap((one) => decoded(one, observer) ?? []);
+        const uids = new Set(pods.map(({ uid }) => uid));
+        for (const uid of this.#answered.keys()) if (!uids.has(uid)) this.#answered.delete(uid);
+        observer.listed(pods.map((pod) => this.#newest(pod)));
+      },
       changed: (object: unknown) => {
         const pod = decoded(object, observer);
-        if (pod !== undefined) observer.changed(pod);
+        if (pod !== undefined && this.#newest(pod) === pod) observer.changed(pod);
       },
       deleted: (object: unknown) => {
         const pod = decoded(object, observer);
-        if (pod !== undefined) observer.deleted({ namespace: pod.namespace, name: pod.name, uid: pod.uid });
+        if (pod === undefined) return;
+        this.#answered.delete(pod.uid);
+        observer.deleted({ namespace: pod.namespace, name: pod.name, uid: pod.uid });
       },
       failed: (error: BerthError) => observer.failed(error),
     };
@@ -60,7 +69,7 @@ export class Reflector implements PodSource {
     try {
       const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
       const object = await this.#options.client.send({ method: 'GET', path });
-      return nodeOf(object) === this.#options.node ? decodeApiPod(object) : undefined;
+      return nodeOf(object) === this.#options.node ? this.#answer(decodeApiPod(object)) : undefined;
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;
@@ -69,11 +78,23 @@ export class Reflector implements PodSource {
 
   async list(): Promise<readonly Pod[]> {
     const { items } = await this.#pods.fetch('now');
-    return items.map(decodeApiPod);
+    return items.map((item) => this.#answer(decodeApiPod(item)));
+  }
+
+  #answer(pod: ApiPod): ApiPod {
+    this.#answered.set(pod.uid, pod);
+    return pod;
+  }
+
+  /** What was answered before, where this is older. */
+  #newest(pod: ApiPod): ApiPod {
+    const newest = newer(this.#answered.get(pod.uid) ?? pod, pod);
+    if (newest === pod) this.#answered.delete(pod.uid);
+    return newest;
   }
 }
 
-function decoded(object: unknown, observer: PodObserver): Pod | undefined {
+function decoded(object: unknown, observer: PodObserver): ApiPod | undefined {
   try {
     return decodeApiPod(object);
   } catch (error) {

@@ -3,7 +3,7 @@
  * for certain (I6): a deletion event of its uid, a GET by name that answers 404 or another uid, or, where nobody knows its
  * name, a list that is not from a cache.
  */
-import { isNewer } from '../core/podstate.ts';
+import { isActive, isNewer, optsIn } from '../core/podstate.ts';
 import { type Pod, type PodRef, podLabel } from '../core/vocabulary.ts';
 import type { Clock, PodSource } from './ports.ts';
 import { Suspects } from './suspects.ts';
@@ -67,15 +67,9 @@ export class PodSet {
   }
 
   set(pod: Pod): void {
-    const name = podLabel(pod);
-    this.#settle(pod.uid, name);
-    this.#pods.set(pod.uid, pod);
-    const other = this.#pods.get(this.#uids.get(name) ?? pod.uid);
-    // There are no two pods of one name at a time: one of them is gone.
-    if (other !== undefined && other.uid !== pod.uid) this.#suspects.add(isNewer(pod, other) ? other : pod);
-    if (other === undefined || !isNewer(other, pod)) this.#uids.set(name, pod.uid);
-    if (pod.podIPs.length === 0) this.#addressedAt.delete(pod.uid);
-    else if (!this.#addressedAt.has(pod.uid)) this.#addressedAt.set(pod.uid, this.#clock.monotonic());
+    // It had a number, and so an address: this is how it was before that, as a watch cache tells that is behind.
+    if (this.#inherited.has(pod.uid) && isBare(pod)) this.#suspects.add(pod);
+    else this.#take(pod);
   }
 
   delete(uid: string): void {
@@ -119,8 +113,21 @@ export class PodSet {
     this.#suspects.stop();
   }
 
+  #take(pod: Pod): void {
+    const name = podLabel(pod);
+    this.#settle(pod.uid, name);
+    this.#pods.set(pod.uid, pod);
+    const other = this.#pods.get(this.#uids.get(name) ?? pod.uid);
+    // There are no two pods of one name at a time: one of them is gone.
+    if (other !== undefined && other.uid !== pod.uid) this.#suspects.add(isNewer(pod, other) ? other : pod);
+    if (other === undefined || !isNewer(other, pod)) this.#uids.set(name, pod.uid);
+    if (pod.podIPs.length === 0) this.#addressedAt.delete(pod.uid);
+    else if (!this.#addressedAt.has(pod.uid)) this.#addressedAt.set(pod.uid, this.#clock.monotonic());
+  }
+
   #conclude(suspect: PodRef, pod: Pod | undefined): void {
     if (pod?.uid !== suspect.uid) this.delete(suspect.uid);
+    this.#inherited.delete(suspect.uid);
     // Whoever else has that name is gone too.
     for (const other of [...this.#pods.values()]) {
       if (other.uid !== pod?.uid && podLabel(other) === podLabel(suspect)) this.delete(other.uid);
@@ -133,4 +140,10 @@ export class PodSet {
     this.#suspects.settle(uid);
     this.#suspects.heard(name);
   }
+}
+
+/** It lives, and there is nothing to be mapped. */
+function isBare(pod: Pod): boolean {
+  const asks = optsIn(pod) || pod.ports.some(({ hostPort }) => hostPort !== undefined);
+  return isActive(pod) && (pod.podIPs.length === 0 || !asks);
 }

@@ -280,6 +280,25 @@ test('the first list may be old; the watch from its revision catches up', async 
   t.deepEqual(watching.news, ['listed web', 'deleted web uid-1', 'changed new']);
 });
 
+test('I6: what a watch that is behind tells of a pod is passed over where a newer answer was given', async (t) => {
+  const pending = (step: string) => podObject({ metadata: { labels: { step } }, status: { phase: 'Pending' } });
+  await using at = await scene((server) => {
+    const old = server.store.put(pending('1'));
+    server.api.resources.oldList = { items: [old], revision: server.store.revision };
+    server.store.put(pending('2'));
+    server.store.put(podObject());
+    first(server, 'watch', { kind: 'status', code: 503 });
+  });
+  const { watching, clock, source, server } = at;
+  await until(() => watching.news.includes('failed'));
+  t.deepEqual((await source.get('shop', 'web'))?.podIPs, ['10.0.0.7']);
+  await clock.runUntil(() => watching.news.includes('changed web'), RETRY);
+  t.deepEqual(watching.pods.get('web')?.podIPs, ['10.0.0.7']);
+  server.store.put(podObject({ annotations: { 'berth.dev/ports': 'web' } }));
+  await until(() => watching.pods.get('web')?.annotations['berth.dev/ports'] === 'web');
+  t.deepEqual(watching.news, ['listed web', 'failed', 'changed web', 'changed web']);
+});
+
 test('I8: a pod that cannot be understood hides no other', async (t) => {
   await using at = await scene((server) => {
     server.store.put(podObject({ name: 'bad', uid: 'uid-bad', spec: { containers: [] } }));

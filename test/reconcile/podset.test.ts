@@ -30,6 +30,29 @@ test('I6: pods of an earlier agent that a list lacks are suspects; those that it
   t.deepEqual([...pods.unseenSuspects], []);
 });
 
+test('I6: a pod of an earlier agent that is told of without address or request is a suspect: so it was before it had a number', async (t) => {
+  const { pods } = create();
+  pods.inherit([server(1), server(2), server(3)]);
+  const now = server(1);
+  pods.list([server(1, { podIPs: [] }), server(2, { annotations: {} }), server(3, { podIPs: [], phase: 'Failed' })]);
+  t.deepEqual([...pods.unseenSuspects], ['uid-1', 'uid-2']);
+  t.deepEqual(uids(pods), ['uid-3'], 'one that has ended does not come back');
+  pods.set(server(2, { podIPs: [] }));
+  const source = { watch: async () => {}, get: async (_: string, name: string) => (name === now.name ? now : bare) };
+  const bare = server(2, { podIPs: [] });
+  const answered = new Promise<void>((resolve) => {
+    let left = 2;
+    pods.ask(
+      source,
+      () => --left === 0 && resolve(),
+      (error) => t.fail(error.message),
+    );
+  });
+  await answered;
+  t.deepEqual([...pods.unseenSuspects], []);
+  t.deepEqual([pods.get('uid-1'), pods.get('uid-2')], [now, bare], 'the answer counts, whatever it is');
+});
+
 test('a suspect that was seen by this agent is no unseen one: what it wants is known', (t) => {
   const { pods } = create();
   pods.list([server(1)]);
