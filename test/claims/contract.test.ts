@@ -300,6 +300,47 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    title: 'the pods of one node are listed, and annotations are written through their status',
+    run: async (t, place) => {
+      const pods = `/api/v1/namespaces/${NAMESPACE}/pods`;
+      const [here, there] = [`pod-${fresh()}`, `pod-${fresh()}`];
+      const [node, other] = [`node-${fresh()}`, `node-${fresh()}`];
+      for (const [name, nodeName] of [
+        [here, node],
+        [there, other],
+      ]) {
+        const spec = { nodeName, containers: [{ name: 'app', image: 'app' }] };
+        await place.ask('POST', pods, {
+          apiVersion: 'v1',
+          kind: 'Pod',
+          metadata: { name, namespace: NAMESPACE },
+          spec,
+        });
+      }
+      const condition = (type: string) => ({ type, status: 'True' });
+      await place.ask('PATCH', `${pods}/${here}/status`, { status: { conditions: [condition('ContainersReady')] } });
+      const { client } = place;
+      await client.send({
+        method: 'PATCH',
+        path: `${pods}/${here}/status`,
+        type: 'application/strategic-merge-patch+json',
+        body: {
+          metadata: { annotations: { 'port.berth.dev/web': '7000' } },
+          status: { conditions: [condition('berth.dev/PortsMapped')] },
+        },
+      });
+      const query = { fieldSelector: `spec.nodeName=${node}` };
+      const { items } = (await client.send({ method: 'GET', path: '/api/v1/pods', query })) as Thing;
+      t.deepEqual(
+        items.map(({ metadata }: Thing) => metadata.name),
+        [here],
+      );
+      t.is(items[0].metadata.annotations['port.berth.dev/web'], '7000');
+      const types: readonly string[] = items[0].status.conditions.map(({ type }: Thing) => type);
+      t.true(['ContainersReady', 'berth.dev/PortsMapped'].every((type) => types.includes(type)));
+    },
+  },
+  {
     title: 'everything is listed and watched',
     run: async (t, place) => {
       const end = new AbortController();

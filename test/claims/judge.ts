@@ -14,7 +14,7 @@ export class Judge {
   readonly #rig: Rig;
   /** By uid of the claim: the host port that it was given. */
   readonly #given = new Map<string, string>();
-  /** By uid of the claim: the pods that named it when its phase became Deleting, without those that came when it was being deleted. */
+  /** By uid of the claim: the uids of the pods that named it when its phase became Deleting, without those that came when it was being deleted. */
   readonly #users = new Map<string, readonly string[]>();
   #first: Judged | undefined;
   bound = 0;
@@ -45,7 +45,7 @@ export class Judge {
     const hostPortName: string | undefined = claim.status?.hostPortName;
     const before = this.#given.get(uid);
     if (type === 'DELETED') {
-      const users = (this.#users.get(uid) ?? []).filter((pod) => this.#isUsing(namespace, pod));
+      const users = (this.#users.get(uid) ?? []).filter((pod) => this.#isUsing(pod));
       if (users.length > 0) this.#wrong('in use', `${label} is gone, and ${users.join(', ')} needs ${before}`);
       this.#given.delete(uid);
       this.#users.delete(uid);
@@ -98,11 +98,11 @@ export class Judge {
       .all('pods')
       .filter((pod) => pod.metadata.creationTimestamp <= until)
       .filter((pod) => pod.metadata.namespace === namespace && !hasEnded(pod) && names(pod, claim))
-      .map((pod) => pod.metadata.name);
+      .map((pod) => pod.metadata.uid);
   }
 
-  #isUsing(namespace: string, name: string): boolean {
-    const pod = this.#rig.server.get('pods', `${namespace}/${name}`);
+  #isUsing(uid: string): boolean {
+    const pod = this.#rig.server.all('pods').find(({ metadata }) => metadata.uid === uid);
     return pod !== undefined && !hasEnded(pod);
   }
 
@@ -180,5 +180,10 @@ function hasEnded(pod: StoredObject): boolean {
 
 function names(pod: StoredObject, claim: string): boolean {
   const annotations = (pod.metadata.annotations ?? {}) as Readonly<Record<string, string>>;
-  return Object.entries(annotations).some(([key, value]) => key.startsWith('claim.berth.dev/') && value === claim);
+  return Object.entries(annotations).some(([key, value]) => {
+    const [group, port] = key.split('/');
+    return group === 'claim.berth.dev'
+      ? value === claim
+      : group === 'claim-template.berth.dev' && `${port}-${pod.metadata.name}` === claim;
+  });
 }

@@ -25,6 +25,7 @@ export const RESOURCES: readonly ResourceDouble[] = [
   { group: '/apis/apps/v1', plural: 'statefulsets', kind: 'StatefulSet', namespaced: true, status: true },
   { group: '/api/v1', plural: 'namespaces', kind: 'Namespace', namespaced: false, status: true },
   { group: '/api/v1', plural: 'pods', kind: 'Pod', namespaced: true, status: true },
+  { group: '/api/v1', plural: 'events', kind: 'Event', namespaced: true, status: false },
   { group: '/apis/coordination.k8s.io/v1', plural: 'leases', kind: 'Lease', namespaced: true, status: false },
 ];
 

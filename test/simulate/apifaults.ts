@@ -2,7 +2,8 @@
 import type { Fault as WireFault } from '../../daemon/kube/api/apiserver.double.ts';
 import type { Asked } from '../../daemon/kube/api/resources.double.ts';
 import type { Fault } from './faults.ts';
-import { reached, type Stage } from './stage.ts';
+import type { Ground } from './ground.ts';
+import { reached } from './stage.ts';
 
 type Kind = 'list' | 'watch' | 'get' | 'patch' | 'status' | 'event';
 
@@ -39,7 +40,7 @@ export function kindOf({ method, path, query }: Asked): Kind {
   return path.endsWith('/status') ? 'status' : 'patch';
 }
 
-export function faultOf(stage: Stage, asked: Asked): WireFault | undefined {
+export function faultOf(stage: Ground, asked: Asked): WireFault | undefined {
   const { random, weather } = stage;
   const kind = kindOf(asked);
   const found = standingFault(stage, kind, asked);
@@ -56,7 +57,7 @@ export function faultOf(stage: Stage, asked: Asked): WireFault | undefined {
 }
 
 /** What the weather is. */
-function standingFault(stage: Stage, kind: Kind, { body }: Asked): WireFault | undefined {
+function standingFault(stage: Ground, kind: Kind, { body }: Asked): WireFault | undefined {
   const { weather, time, random } = stage;
   const is = (until: number) => time.now < until;
   const met = (fault: Fault, what: WireFault): WireFault => {

@@ -1,32 +1,44 @@
 /** The connections of one agent to the double of the API server: what is sent is judged, and what is told noted in the view. */
 import type { ApiServerDouble } from '../../daemon/kube/api/apiserver.double.ts';
 import type { Asked, Reply } from '../../daemon/kube/api/resources.double.ts';
-import { type Journey, TransportDouble } from '../../daemon/kube/api/transport.double.ts';
+import { type Journey, TransportDouble, type TransportDoubleOptions } from '../../daemon/kube/api/transport.double.ts';
+import type { ApiPod } from '../../daemon/kube/apipod.ts';
 import type { AgentLife } from './agentlife.ts';
 import { faultOf, kindOf } from './apifaults.ts';
+import type { Ground } from './ground.ts';
 import { keyOf, type ObjectShelf } from './objectshelf.ts';
 import { note, reached } from './stage.ts';
 import type { View } from './view.ts';
 
 const POD = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)/;
 
-export function wireOf(life: AgentLife, shelf: ObjectShelf, view: View): TransportDouble {
+export interface WireOptions {
+  readonly server: TransportDoubleOptions['server'];
+  readonly decode: (object: object) => ApiPod;
+  readonly view: View;
+}
+
+export function wireOf(life: AgentLife<Ground>, { server, decode, view }: WireOptions): TransportDouble {
   const { random, time } = life.stage;
-  const { server } = shelf;
   return new TransportDouble({
-    server: {
-      answer: (asked) => answer(life, server, asked),
-      watch: (path, query, say) => server.watch(path, query, say),
-    },
+    server,
     journey: (asked) => journeyOf(life, asked),
     lag: () => (random.chance(0.8) ? random.between(0, 5) : random.between(5, 60)),
     arrive: (ms, run) => void time.after(ms, run),
     deliver: (ms, run) => life.after(ms, run),
-    onLine: (line) => hear(life, shelf, view, line as { readonly type: string; readonly object: object }),
+    onLine: (line) => hear(life, decode, view, line as { readonly type: string; readonly object: object }),
   });
 }
 
-function journeyOf(life: AgentLife, asked: Asked): Journey {
+/** The double of the one-agent runs, as this agent asks it. */
+export function serverOf(life: AgentLife, { server }: ObjectShelf): WireOptions['server'] {
+  return {
+    answer: (asked) => answer(life, server, asked),
+    watch: (path, query, say) => server.watch(path, query, say),
+  };
+}
+
+function journeyOf(life: AgentLife<Ground>, asked: Asked): Journey {
   const { stage } = life;
   const { random } = stage;
   note(stage, `${kindOf(asked)} ${asked.path} ${JSON.stringify(asked.body)}`);
@@ -61,15 +73,15 @@ function answer({ stage, alive }: AgentLife, server: ApiServerDouble, asked: Ask
 }
 
 function hear(
-  { stage }: AgentLife,
-  shelf: ObjectShelf,
+  { stage }: AgentLife<Ground>,
+  decode: WireOptions['decode'],
   view: View,
   { type, object }: { readonly type: string; readonly object: object },
 ): void {
   if (type === 'BOOKMARK') reached(stage, 'bookmark only');
   else if (type === 'ERROR') reached(stage, 'revision expired');
   else {
-    const pod = shelf.decoded(object);
+    const pod = decode(object);
     note(stage, `${type} ${pod.uid.slice(-3)} ${pod.revision}`);
     if (type === 'DELETED') view.delete(pod.uid);
     else view.set(pod);

@@ -45,4 +45,6 @@ export interface Witness {
   purged(life: AgentLife<Ground>, before: readonly Flow[], after: readonly Flow[]): void;
   announced(life: AgentLife<Ground>, mapping: Mapping): void;
   published(life: AgentLife<Ground>, pod: Pod, result: PodResult): void;
+  /** A write to the API server leaves the agent. */
+  writing(life: AgentLife<Ground>): void;
 }

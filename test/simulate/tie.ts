@@ -1,7 +1,7 @@
 /** How the agents of a run are tied to the cluster: most by quick doubles, some by their own client to an API server in memory. */
 import type { AgentLife } from './agentlife.ts';
 import { ApiLink } from './apilink.ts';
-import { wireOf } from './apiwire.ts';
+import { serverOf, wireOf } from './apiwire.ts';
 import type { Link } from './link.ts';
 import { NODE } from './objectshelf.ts';
 import { QuickLink } from './quicklink.ts';
@@ -16,5 +16,7 @@ export function tieTo(life: AgentLife): Link {
     () => time.now,
     (uid) => watcher.numbers.gone(uid),
   );
-  return new ApiLink(life, { node: NODE, view, transport: wireOf(life, shelf, view) });
+  const decode = (object: object) => shelf.decoded(object);
+  const transport = wireOf(life, { server: serverOf(life, shelf), decode, view });
+  return new ApiLink(life, { node: NODE, view, transport });
 }

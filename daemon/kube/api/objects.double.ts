@@ -5,7 +5,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WatchLine } from './apiserver.double.ts';
 import { PagesDouble } from './pages.double.ts';
-import { mergePatch } from './patches.double.ts';
+import { mergePatch, strategicPatch } from './patches.double.ts';
 import { type Asked, type Reply, refusal } from './resources.double.ts';
 
 export interface ResourceDouble {
@@ -62,6 +62,8 @@ export class ObjectsDouble {
   #uids = 0;
   /** Revisions up to this one are no longer kept for watches. */
   #compacted = 0;
+  /** How many changes a list that need not be the newest is behind. */
+  behind = 0;
   /** Told of every change, after it. */
   onChange: (change: ObjectChange) => void = () => {};
 
@@ -89,7 +91,7 @@ export class ObjectsDouble {
     this.#compacted = this.#revision;
   }
 
-  answer({ method, path, query, body }: Asked): Reply {
+  answer({ method, path, query, headers, body }: Asked): Reply {
     const place = this.#placeOf(path);
     if (place === undefined) return refusal(404, 'NotFound', 'the server could not find the requested resource');
     if (method === 'POST') return this.#create(place, body);
@@ -100,7 +102,10 @@ export class ObjectsDouble {
     if (stored === undefined) return refusal(404, 'NotFound', `${place.resource.plural} "${place.name}" not found`);
     if (method === 'GET') return { code: 200, body: stored };
     if (method === 'DELETE') return this.#delete(place, stored, body);
-    if (method === 'PATCH') return this.#update(place, stored, mergePatch(stored, body) as StoredObject, body);
+    if (method === 'PATCH') {
+      const patch = `${headers['content-type']}`.startsWith('application/strategic') ? strategicPatch : mergePatch;
+      return this.#update(place, stored, patch(stored, body) as StoredObject, body);
+    }
     if (method === 'PUT') return this.#update(place, stored, body as unknown as StoredObject, body);
     return refusal(405, 'MethodNotAllowed', path);
   }
@@ -114,7 +119,7 @@ export class ObjectsDouble {
       return undefined;
     }
     const tell = ({ type, plural, object }: ObjectChange) => {
-      if (plural === place.resource.plural && isIn(place, object)) say({ type, object });
+      if (plural === place.resource.plural && isSelected(place, query, object)) say({ type, object });
     };
     for (const change of this.#history) if (change.revision > from) tell(change);
     this.#listeners.add(tell);
@@ -145,18 +150,35 @@ export class ObjectsDouble {
     return { code: 201, body: this.#store('ADDED', plural, key, object as unknown as StoredObject) };
   }
 
-  #list({ resource, namespace }: Place, query: Asked['query']): Reply {
+  #list(place: Place, query: Asked['query']): Reply {
     const next = this.#pages.next(query, this.#compacted);
     if (next !== undefined) return next;
+    const { resource } = place;
     const { resourceVersion, resourceVersionMatch } = query;
-    const revision = this.#revision;
+    const old = resourceVersion === '0' ? this.behind : 0;
+    const revision = old === 0 ? this.#revision : (this.#history.at(-old - 1)?.revision ?? 100);
     if (resourceVersionMatch === 'NotOlderThan' && Number(resourceVersion) > revision) {
       return refusal(504, 'Timeout', 'Too large resource version', ['ResourceVersionTooLarge']);
     }
-    const items = this.all(resource.plural).filter((object) => isIn({ namespace }, object));
+    const objects = old === 0 ? this.all(resource.plural) : this.#at(resource.plural, revision);
+    const items = objects.filter((object) => isSelected(place, query, object));
     // Items of a list have no kind of their own.
     const bare = items.map((object) => ({ ...object, apiVersion: undefined, kind: undefined }));
     return this.#pages.first({ kind: `${resource.kind}List`, items: bare, revision }, query);
+  }
+
+  /** The objects as they were. */
+  #at(plural: string, revision: number): readonly StoredObject[] {
+    const objects = new Map<string, StoredObject>();
+    for (const change of this.#history) {
+      if (change.revision > revision) break;
+      if (change.plural !== plural) continue;
+      const { namespace, name } = change.object.metadata;
+      const key = namespace === undefined ? name : `${namespace}/${name}`;
+      if (change.type === 'DELETED') objects.delete(key);
+      else objects.set(key, change.object);
+    }
+    return [...objects.values()];
   }
 
   #update(place: Place, stored: StoredObject, wanted: StoredObject, sent: Asked['body']): Reply {
@@ -189,12 +211,16 @@ export class ObjectsDouble {
 
   /** What a write may change, and what it may not. */
   #changed(
-    { status }: ResourceDouble,
+    { status, plural }: ResourceDouble,
     stored: StoredObject,
     wanted: StoredObject,
     sub: string | undefined,
   ): StoredObject {
-    if (sub === 'status') return { ...stored, status: wanted.status };
+    if (sub === 'status') {
+      // That of a pod takes annotations too (podStatusStrategy.PrepareForUpdate).
+      const given = plural === 'pods' ? { annotations: wanted.metadata.annotations } : {};
+      return plain({ ...stored, metadata: { ...stored.metadata, ...given }, status: wanted.status }) as StoredObject;
+    }
     const { finalizers, annotations, labels, ownerReferences } = wanted.metadata;
     const next = status ? { ...wanted, status: stored.status } : wanted;
     const { status: _, metadata: __, ...spec } = stored;
@@ -272,8 +298,15 @@ function keyIn({ namespace, name }: Place): string {
   return namespace === undefined ? `${name}` : `${namespace}/${name}`;
 }
 
-function isIn({ namespace }: Pick<Place, 'namespace'>, { metadata }: StoredObject): boolean {
-  return namespace === undefined || metadata.namespace === namespace;
+/** Of field selectors it knows the one for the pods of a node. */
+function isSelected(
+  { namespace }: Place,
+  { fieldSelector }: Asked['query'],
+  { metadata, spec }: StoredObject,
+): boolean {
+  if (namespace !== undefined && metadata.namespace !== namespace) return false;
+  const { nodeName } = (spec ?? {}) as { readonly nodeName?: string };
+  return fieldSelector === undefined || fieldSelector === `spec.nodeName=${nodeName}`;
 }
 
 /** As it comes back from JSON: without what has no value. */

@@ -2,11 +2,15 @@
 import type { Pod } from '../../../daemon/core/vocabulary.ts';
 import type { PodObserver } from '../../../daemon/reconcile/ports.ts';
 import type { AgentLife, WrapWorld } from '../agentlife.ts';
+import type { Ground } from '../ground.ts';
+import type { Stage } from '../stage.ts';
 import { replacing } from './variant.ts';
 
 /** The agent hears something else than what the watch tells. */
-export function telling(change: (observer: PodObserver) => Partial<PodObserver>): WrapWorld {
-  return replacing('source', (source) => ({
+export function telling<S extends Ground = Stage>(
+  change: (observer: PodObserver) => Partial<PodObserver>,
+): WrapWorld<S> {
+  return replacing<'source', S>('source', (source) => ({
     watch: (observer, signal) => {
       return source.watch({ ...through(observer), ...change(observer) }, signal);
     },
@@ -24,12 +28,12 @@ export function through(observer: PodObserver): PodObserver {
 }
 
 /** It sees every pod as another one, whichever way it learns of it. */
-export function seeing(change: (pod: Pod) => Pod): WrapWorld {
-  const wrapped = telling((observer) => ({
+export function seeing<S extends Ground = Stage>(change: (pod: Pod) => Pod): WrapWorld<S> {
+  const wrapped = telling<S>((observer) => ({
     listed: (pods) => observer.listed(pods.map(change)),
     changed: (pod) => observer.changed(change(pod)),
   }));
-  const asked = replacing('source', (source) => ({
+  const asked = replacing<'source', S>('source', (source) => ({
     get: async (namespace, name) => {
       const pod = await source.get(namespace, name);
       return pod && change(pod);

@@ -1,0 +1,21 @@
+/** `npm run simulate:claims`: SEEDS=n runs n seeds from FIRST (1) on; SEED=n replays one and prints its trace. */
+import { simulateTogether } from './simulation.ts';
+
+const LINES = 200;
+const { SEED, FIRST = '1', SEEDS = '200' } = process.env;
+if (SEED !== undefined) {
+  const run = await simulateTogether(Number(SEED), { lines: LINES });
+  for (const line of run.lines) console.log(line);
+  const { violation, events } = run;
+  console.log(
+    `seed ${SEED}: ${events} events: ${violation ? `VIOLATED ${violation.rule}: ${violation.detail}` : 'every rule held'}`,
+  );
+  if (violation !== undefined) process.exitCode = 1;
+} else {
+  for (let seed = Number(FIRST); seed < Number(FIRST) + Number(SEEDS); seed++) {
+    const { violation } = await simulateTogether(seed);
+    if (violation === undefined) continue;
+    console.log(`FAILED seed ${seed}: ${violation.rule}: ${violation.detail}`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * What stands on a pod of its numbers: those of its claims, and nothing else.
+ *
+ * A pod that came after its claim was deleted never gets that number, and may be promised it all the same for a while: an agent that
+ * starts anew while another pod has the number cannot know, before it is answered, which pods were promised what, and takes
+ * no promise back meanwhile (I6). It must not be promised the number of a claim that is gone.
+ */
+
+import type { History, PodFacts } from './history.ts';
+import { nameOf } from './kerneljudge.ts';
+import type { Verdict } from './verdict.ts';
+
+const PROMISE = 'port.berth.dev/';
+const MAPPINGS = 'berth.dev/mappings';
+
+interface Mapped {
+  readonly name: string;
+  readonly hostPort: number;
+  readonly podUID: string;
+}
+
+export class TellJudge {
+  readonly #history: History;
+  readonly #verdict: Verdict;
+
+  constructor(history: History, verdict: Verdict) {
+    this.#history = history;
+    this.#verdict = verdict;
+  }
+
+  /** The pod has changed. */
+  look(uid: string): void {
+    const pod = this.#history.pods.get(uid);
+    if (pod === undefined) return;
+    for (const [port, number] of promised(pod))
+      if (!this.#isPromisable(pod, port, number)) this.#shows(pod, port, number);
+    for (const { name, hostPort, podUID } of mapped(pod)) {
+      this.#shows(pod, name, hostPort);
+      if (podUID !== uid) this.#wrong(pod, `mappings of pod ${podUID}`);
+    }
+  }
+
+  #isPromisable(pod: PodFacts, port: string, number: number): boolean {
+    return this.#history.claimNamed(pod.namespace, pod.claims.get(port))?.number === number;
+  }
+
+  #shows(pod: PodFacts, port: string, number: number): void {
+    if (this.#history.rightOf(pod, port, number) === undefined) this.#wrong(pod, `${number} at port ${port}`);
+  }
+
+  #wrong(pod: PodFacts, what: string): void {
+    this.#verdict.wrong('a pod is told the numbers of its claims only', `pod ${nameOf(pod)} shows ${what}`);
+  }
+}
+
+/** By port. */
+export function promised({ object }: PodFacts): ReadonlyMap<string, number> {
+  const annotations = Object.entries<string>(object.metadata.annotations ?? {});
+  return new Map(
+    annotations.flatMap(([key, value]) =>
+      key.startsWith(PROMISE) ? [[key.slice(PROMISE.length), Number(value)]] : [],
+    ),
+  );
+}
+
+export function mapped({ object }: PodFacts): readonly Mapped[] {
+  return JSON.parse(object.metadata.annotations?.[MAPPINGS] ?? '[]');
+}
