@@ -128,9 +128,10 @@ export class PodSet {
   #conclude(suspect: PodRef, pod: Pod | undefined): void {
     if (pod?.uid !== suspect.uid) this.delete(suspect.uid);
     this.#inherited.delete(suspect.uid);
-    // Whoever else has that name is gone too.
-    for (const other of [...this.#pods.values()]) {
-      if (other.uid !== pod?.uid && podLabel(other) === podLabel(suspect)) this.delete(other.uid);
+    // Whoever else has that name is gone too, also who was never seen.
+    for (const other of [...this.#pods.values(), ...this.#inherited.values()]) {
+      const isNamesake = other.name !== '' && podLabel(other) === podLabel(suspect);
+      if (isNamesake && other.uid !== pod?.uid) this.delete(other.uid);
     }
     if (pod !== undefined && (pod.uid === suspect.uid || !this.#pods.has(pod.uid))) this.set(pod);
   }

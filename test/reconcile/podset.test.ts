@@ -1,4 +1,5 @@
 import test from 'ava';
+import type { Pod } from '../../daemon/core/vocabulary.ts';
 import { PodSet } from '../../daemon/reconcile/podset.ts';
 import { VirtualTime } from '../simulate/virtualtime.ts';
 import { server } from './rig.ts';
@@ -51,6 +52,29 @@ test('I6: a pod of an earlier agent that is told of without address or request i
   await answered;
   t.deepEqual([...pods.unseenSuspects], []);
   t.deepEqual([pods.get('uid-1'), pods.get('uid-2')], [now, bare], 'the answer counts, whatever it is');
+});
+
+test('an answer about a name tells of all that had it, also of those that only an earlier agent saw', async (t) => {
+  const { pods } = create();
+  const [first, second, now] = [1, 2, 3].map((index) => server(index, { name: 'server' }));
+  pods.inherit([second as Pod, { namespace: '', name: '', uid: 'uid-4' }]);
+  pods.list([first as Pod]);
+  const never = new Promise<never>(() => {});
+  let gets = 0;
+  // The question about the one that was inherited is not answered; the one that the new pod of the name gives rise to is.
+  const source = {
+    watch: async () => {},
+    get: () => (++gets === 1 ? never : Promise.resolve(now)),
+    list: () => never,
+  };
+  const answered = new Promise<void>((resolve) => {
+    pods.ask(source, resolve, (error) => t.fail(error.message));
+    pods.set(now as Pod);
+    pods.ask(source, resolve, (error) => t.fail(error.message));
+  });
+  await answered;
+  t.deepEqual([gets, uids(pods)], [2, ['uid-3']]);
+  t.deepEqual([...pods.unseenSuspects], ['uid-4'], 'of one whose name nobody knows it tells nothing');
 });
 
 test('a suspect that was seen by this agent is no unseen one: what it wants is known', (t) => {
