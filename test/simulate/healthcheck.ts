@@ -6,8 +6,10 @@
 import { isActive } from '../../daemon/core/podstate.ts';
 import { poolHolds } from '../../daemon/core/pool.ts';
 import type { Pod } from '../../daemon/core/vocabulary.ts';
+import type { Element } from '../../rules/element.ts';
 import type { AgentLife } from './agentlife.ts';
 import { type Asked, STATIC } from './asked.ts';
+import { standsOpen } from './limitcheck.ts';
 import type { NumberCheck } from './numbercheck.ts';
 import { hostIPOf, portOfRule, targetsOf } from './podneeds.ts';
 import type { RuleCheck } from './rulecheck.ts';
@@ -42,8 +44,8 @@ export class HealthCheck {
     this.#settingsAt = this.#stage.time.now;
   }
 
-  /** I6: the agent took this rule away, and no other stands in its place. */
-  removed(life: AgentLife, rule: Rule): void {
+  /** I6: the agent took this rule away, and no other stands in its place. `before`: the table as it was. */
+  removed(life: AgentLife, rule: Rule, before: readonly Element[]): void {
     const { api, weather, node } = this.#stage;
     if (!api.known.has(rule.uid) || node.isForeign(rule.element) || weather.guilty.has(rule.uid)) return;
     const { view } = life.link;
@@ -54,6 +56,8 @@ export class HealthCheck {
       if (view.gone.has(rule.uid)) return;
       throw new Violation('I6', `${what} was removed although nobody said that its pod is gone`);
     }
+    // What cannot be closed to those whom the pod does not allow is taken away.
+    if (view.limitedSince(rule.uid) < life.idleAt && standsOpen(rule, before)) return;
     const stableSince = Math.max(view.since(rule.uid) ?? 0, this.#settingsAt);
     if (stableSince >= life.idleAt - DISK_MS || !this.#isRightful(rule, pod, life)) return;
     throw new Violation('I6', `${what} was removed although its pod lives and asks for it`);

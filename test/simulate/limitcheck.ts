@@ -37,6 +37,12 @@ export class LimitCheck {
   }
 }
 
+/** The pod allows some sources only, and the table lets in everybody. */
+export function standsOpen(rule: Rule, elements: readonly Element[]): boolean {
+  const stands = new Set(elements.map(elementId));
+  return limitsOf(rule).some((limit) => !stands.has(limit));
+}
+
 /** By elementId: what closes the rule to all but the allowed. */
 function limitsOf({ hostIP, protocol, first, last }: Rule): readonly string[] {
   const set: SetName = hostIP === '' ? 'limited' : hostIP.includes(':') ? 'limitedhost6' : 'limitedhost4';

@@ -118,7 +118,7 @@ export class Watcher implements Witness {
       const before = new Set(this.#before.map(placeOf));
       for (const rule of this.#before) {
         if (places.has(placeOf(rule))) continue;
-        this.health.removed(life, rule);
+        this.health.removed(life, rule, this.#elementsBefore);
         this.numbers.unruled(life, rule);
         this.#state.unruled(rule);
       }
