@@ -16,18 +16,28 @@ export interface WireOptions {
   readonly server: TransportDoubleOptions['server'];
   readonly decode: (object: object) => ApiPod;
   readonly view: View;
+  /** How long a line of a watch takes, in ms. */
+  readonly lag?: () => number;
 }
 
-export function wireOf(life: AgentLife<Ground>, { server, decode, view }: WireOptions): TransportDouble {
-  const { random, time } = life.stage;
+export function wireOf(
+  life: AgentLife<Ground>,
+  { server, decode, view, lag = () => lagOf(life) }: WireOptions,
+): TransportDouble {
+  const { time } = life.stage;
   return new TransportDouble({
     server,
     journey: (asked) => journeyOf(life, asked),
-    lag: () => (random.chance(0.8) ? random.between(0, 5) : random.between(5, 60)),
+    lag,
     arrive: (ms, run) => void time.after(ms, run),
     deliver: (ms, run) => life.after(ms, run),
     onLine: (line) => hear(life, decode, view, line as { readonly type: string; readonly object: object }),
   });
+}
+
+/** As a rule. */
+export function lagOf({ stage: { random } }: AgentLife<Ground>): number {
+  return random.chance(0.8) ? random.between(0, 5) : random.between(5, 60);
 }
 
 /** The double of the one-agent runs, as this agent asks it. */

@@ -3,7 +3,7 @@ import { decodeApiPod } from '../../../daemon/kube/apipod.ts';
 import { ApiClaims } from '../../../daemon/kube/claims.ts';
 import type { AgentLife, WrapWorld } from '../../simulate/agentlife.ts';
 import { ApiLink } from '../../simulate/apilink.ts';
-import { wireOf } from '../../simulate/apiwire.ts';
+import { lagOf, wireOf } from '../../simulate/apiwire.ts';
 import { Director } from '../../simulate/director.ts';
 import type { Ground } from '../../simulate/ground.ts';
 import { View } from '../../simulate/view.ts';
@@ -53,5 +53,7 @@ function linkOf(life: AgentLife<Ground>, node: string, { server, time }: Rig): A
     () => time.now,
     () => {},
   );
-  return new ApiLink(life, { node, view, transport: wireOf(life, { server, decode: decodeApiPod, view }) });
+  const { random, weather } = life.stage;
+  const lag = () => (time.now < weather.lateUntil ? random.between(500, 8_000) : lagOf(life));
+  return new ApiLink(life, { node, view, transport: wireOf(life, { server, decode: decodeApiPod, view, lag }) });
 }

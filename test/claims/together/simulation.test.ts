@@ -28,6 +28,7 @@ const MUST_BE_REACHED = [
   'a node is cut off',
   'API server away',
   'a watch is half-open',
+  'the watch of an agent is late',
   'a watch is behind for seconds',
   'a list is behind',
   'revisions are forgotten',

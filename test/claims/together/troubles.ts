@@ -36,6 +36,7 @@ export class Troubles {
       [3, () => this.#cutOff()],
       [2, () => this.#breakWatches()],
       [1, () => this.#silence()],
+      [2, () => this.#delay()],
       [1.5, () => this.#awayForAll()],
       [2, () => replicas.kill()],
       [1, () => reach('a replica comes', replicas.alive.length < 4 && replicas.start())],
@@ -75,6 +76,12 @@ export class Troubles {
 
   #breakWatches(): void {
     for (const watch of this.#watches()) watch.break();
+  }
+
+  #delay(): void {
+    const { rig, reach } = this.#options;
+    const { ground } = this.#host();
+    ground.weather.lateUntil = reach('the watch of an agent is late', rig.time.now + rig.random.between(5_000, 60_000));
   }
 
   #silence(): void {
