@@ -147,7 +147,8 @@ export class Announcer {
 
   /** Tells the pod where it stands. Only what is new is passed on. */
   tell(standing: PodStanding, addresses: readonly NodeAddress[]): void {
-    const { pod, problem, promised } = standing;
+    const { pod, problem, promised, unheard = false } = standing;
+    if (unheard && !this.#told.has(pod.uid)) return;
     this.#tellProblem(pod, problem);
     const ground: Ground = {
       pod,

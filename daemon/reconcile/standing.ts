@@ -33,6 +33,8 @@ export interface PodStanding {
   readonly draining: readonly Mapping[];
   /** Another pod has the number of a claim: whether it was handed over, or is still to come. */
   readonly turn?: { readonly reason: 'HandedOver' | 'HandoverPending'; readonly message: string };
+  /** What it would be promised nobody has confirmed: it may have been told so by an earlier agent, and is told nothing. */
+  readonly unheard?: true;
 }
 
 /** `before`: the mappings of the last pass, by mappingKey: those that are the same stay the same objects. */
@@ -63,7 +65,8 @@ export function standingsOf(
     const draining = former.flatMap((part) => drains(part, others.draining));
     const turn = turns[0] && turnOf(turns[0]);
     const standing = { pod, demand, promised, problem: problem ?? (newer && lostAddress(pod, newer)), draining };
-    return turn === undefined ? standing : { ...standing, turn };
+    const unheard = turns.some((one) => one.unheard);
+    return turn === undefined ? standing : { ...standing, turn, ...(unheard ? { unheard } : {}) };
   });
 }
 

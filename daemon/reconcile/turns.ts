@@ -24,6 +24,8 @@ export interface OthersTurn {
   readonly onReady: boolean;
   /** The owner has it at other addresses of the node than this pod is to have it: a live pod's number is not led there in one step. */
   readonly elsewhere: boolean;
+  /** Nobody has answered yet whether the number is still the claim's, and was when this pod came. */
+  readonly unheard: boolean;
 }
 
 /** The claims that pods name. */
@@ -59,6 +61,8 @@ interface Turn {
   /** Who is to have the number, the holder as a rule; undefined: nobody can be given it now. */
   readonly next: Pod | undefined;
   readonly onReady: boolean;
+  /** The uids of those of whom an earlier agent may have known more. */
+  readonly unheard: ReadonlySet<string>;
   /** The uids of those who could be given it, if the pools have what they ask for besides. */
   readonly able: readonly string[];
 }
@@ -128,7 +132,8 @@ export class Turns {
       const past = owner !== undefined && isPast(pod, owner);
       const held = owner && turn.parts.get(owner.uid);
       const elsewhere = held !== undefined && held.hostIP !== demand.hostIP;
-      append(this.#others, pod.uid, { demand, owner, past, onReady: turn.onReady && !elsewhere, elsewhere });
+      const unheard = turn.unheard.has(pod.uid);
+      append(this.#others, pod.uid, { demand, owner, past, onReady: turn.onReady && !elsewhere, elsewhere, unheard });
       return false;
     });
   }
@@ -176,9 +181,12 @@ function turnOf(
   const remembered = grants.at(-1)?.hostPort;
   const given = new Set(grants.map((grant) => grant.uid));
   const isHeld = raw.some(({ pod }) => given.has(pod.uid));
-  // While a pod has the number and nobody has answered yet, the others are promised what they were promised.
+  // While a pod has the number and nobody has answered yet, the others are told nothing, and keep what they were promised.
   const isTold = knowledge.kind !== 'bound' && isHeld;
-  const waits = (uid: string) => !given.has(uid) && !isTold && !hasHeard({ namespace, claim, uid });
+  const unheard = new Set(
+    raw.map(({ pod }) => pod.uid).filter((uid) => !given.has(uid) && !hasHeard({ namespace, claim, uid })),
+  );
+  const waits = (uid: string) => !isTold && unheard.has(uid);
   const parts = new Map(
     raw.map((part) => [part.pod.uid, resolveClaim(part, knowledge, remembered, waits(part.pod.uid))]),
   );
@@ -187,7 +195,7 @@ function turnOf(
   const onReady = handoverOf(knowledge) === 'OnReady';
   // Whether the pod that has the number lives is not known yet.
   if (holder === undefined && standing.some(({ uid }) => suspects.has(uid))) {
-    return { claim, parts, holder, next: undefined, onReady, able: [] };
+    return { claim, parts, holder, next: undefined, onReady, unheard, able: [] };
   }
   const numbered = [...parts.values()].filter(isNumbered);
   const able = numbered.filter((part) => isOpen(part) && assessed.get(part.pod.uid)?.denied === undefined);
@@ -196,7 +204,7 @@ function turnOf(
   );
   const candidates = candidatesOf(numbered, served, holder && parts.get(holder.uid)).map(({ pod }) => pod);
   const next = successorOf(candidates, holder, handoverOf(knowledge));
-  return { claim, parts, holder, next, onReady, able: able.map(({ pod: { uid } }) => uid) };
+  return { claim, parts, holder, next, onReady, unheard, able: able.map(({ pod: { uid } }) => uid) };
 }
 
 /** The pod could not be given what it needs besides this claim's number: it would not be served with that either. */

@@ -144,6 +144,24 @@ test('a new pod gets no number by what was said of its claim before it came', as
   t.deepEqual(rig.live(), [`server-2/web TCP ${CLAIM}`]);
 });
 
+test('I6: a pod that came late is promised nothing by what an earlier agent knew of its claim', async (t) => {
+  const rig = await rigOf();
+  const holder = claimant(1, { ready: true });
+  await rig.set(holder);
+  rig.claims.unbind('games', 'lobby', 'it is being deleted');
+  const next = claimant(2);
+  await rig.set(next);
+  t.deepEqual([rig.reason(next), rig.told(next)?.annotations], ['ClaimPending', {}]);
+  rig.claims.slow = true;
+  await rig.restart();
+  await rig.settle();
+  t.deepEqual([rig.reason(next), rig.told(next)?.annotations], ['ClaimPending', {}]);
+  rig.claims.bind('games', 'lobby', 25_566);
+  rig.claims.answer();
+  await rig.delete(holder);
+  t.deepEqual(rig.told(next)?.annotations['port.berth.dev/web'], '25566');
+});
+
 test('many claims that are not answered are asked for a few at a time', async (t) => {
   const rig = await rigOf(({ claims }) => {
     claims.slow = true;
