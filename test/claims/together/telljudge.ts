@@ -1,11 +1,7 @@
 /**
- * What stands on a pod of its numbers: those of its claims, and nothing else.
- *
- * A pod that came after its claim was deleted never gets that number, and may be promised it all the same for a while: an agent that
- * starts anew while another pod has the number cannot know, before it is answered, which pods were promised what, and takes
- * no promise back meanwhile (I6). It must not be promised the number of a claim that is gone.
+ * What stands on a pod of its numbers: those of its claims, and nothing else. A number that leads to the pod must be its own by right;
+ * one that it shows beside must be that of its claim as it is now: of one that is being deleted a late pod that ends itself is told too.
  */
-
 import type { History, PodFacts } from './history.ts';
 import { nameOf } from './kerneljudge.ts';
 import type { Verdict } from './verdict.ts';
@@ -32,15 +28,14 @@ export class TellJudge {
   look(uid: string): void {
     const pod = this.#history.pods.get(uid);
     if (pod === undefined) return;
-    for (const [port, number] of promised(pod))
-      if (!this.#isPromisable(pod, port, number)) this.#shows(pod, port, number);
+    for (const [port, number] of promised(pod)) if (!this.#isCurrent(pod, port, number)) this.#shows(pod, port, number);
     for (const { name, hostPort, podUID } of mapped(pod)) {
       this.#shows(pod, name, hostPort);
       if (podUID !== uid) this.#wrong(pod, `mappings of pod ${podUID}`);
     }
   }
 
-  #isPromisable(pod: PodFacts, port: string, number: number): boolean {
+  #isCurrent(pod: PodFacts, port: string, number: number): boolean {
     return this.#history.claimNamed(pod.namespace, pod.claims.get(port))?.number === number;
   }
 
