@@ -284,7 +284,9 @@ test('every link to a file leads to a file', (t) => {
 });
 
 test('the table of options in the docs is the one of the program', async (t) => {
-  const helps = ['agent', 'aggregator', 'list', 'wait'].map((command) => execa(process.execPath, [CLI, command, '--help']));
+  const helps = ['agent', 'aggregator', 'list', 'wait'].map((command) =>
+    execa(process.execPath, [CLI, command, '--help']),
+  );
   const stdout = (await Promise.all(helps)).map((help) => help.stdout).join('\n');
   const text = readFileSync(join(root, 'docs/configuration.md'), 'utf8');
   for (const [flag] of stdout.matchAll(/--[a-z][a-z-]+(?==)/g))
