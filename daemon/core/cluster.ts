@@ -3,7 +3,6 @@
  * newest agent of a node is the authority for it; what is not told (any more) goes stale, then goes. Pure: time comes in as
  * an argument, and somebody calls `sweep` about once a second.
  */
-import { BY_KEY, withStale } from './livemapping.ts';
 import { type Moment, type NodeRecord, newRecord, type ReportedAgent, type ReportedStatus } from './noderecord.ts';
 import { MappingRegistry } from './registry.ts';
 import {
@@ -207,9 +206,7 @@ export class ClusterRegistry {
   #markStale(record: NodeRecord): void {
     if (record.stale) return;
     record.stale = true;
-    for (const live of [...this.mappings.ofNode(record.agent.node).from('')]) {
-      this.mappings.put(BY_KEY.keyOf(live), withStale(live, true));
-    }
+    for (const key of this.mappings.ofNode(record.agent.node).keys()) this.mappings.markStale(key);
   }
 
   #counted(): ClusterCount {

@@ -1,5 +1,4 @@
-/** Live mappings as data: their identity and order, when two are the same, and which ones a filter means. Pure. */
-import type { Keyed } from './sortedmap.ts';
+/** Live mappings as data: their identity and order, and which ones a filter means. Pure. */
 import type { Mapping, PodRef, Protocol } from './vocabulary.ts';
 
 /** A mapping that is live on a node. */
@@ -13,31 +12,11 @@ export interface LiveMapping {
 }
 
 /** Sorts below every character that a name can have, so that keys compare as the tuples of their parts. */
-const SEPARATOR = '\0';
+export const SEPARATOR = '\0';
 
 /** Identity and place in the order: namespace, pod, port name, protocol, node, uid. */
 export function keyOf(node: string, pod: PodRef, name: string, protocol: Protocol): string {
   return [pod.namespace, pod.name, name, protocol, node, pod.uid].join(SEPARATOR);
-}
-
-/** How a mapping's own values are its key. */
-export const BY_KEY: Keyed<LiveMapping> = {
-  keyOf: ({ node, mapping }) => keyOf(node, mapping.pod, mapping.name, mapping.protocol),
-  comparing: (key) => {
-    const [namespace = '', pod = '', name = '', protocol = '', node = '', uid = ''] = key.split(SEPARATOR);
-    return (live) =>
-      order(live.mapping.pod.namespace, namespace) ||
-      order(live.mapping.pod.name, pod) ||
-      order(live.mapping.name, name) ||
-      order(live.mapping.protocol, protocol) ||
-      order(live.node, node) ||
-      order(live.mapping.pod.uid, uid);
-  },
-};
-
-function order(one: string, other: string): number {
-  if (one === other) return 0;
-  return one < other ? -1 : 1;
 }
 
 /** Which mappings are meant: those that meet every condition that is given. */
@@ -69,37 +48,4 @@ export function matches(filter: MappingFilter, { node, mapping }: LiveMapping): 
 export function prefixOf({ namespace, pod }: MappingFilter): string {
   if (namespace === undefined) return '';
   return pod === undefined ? namespace + SEPARATOR : namespace + SEPARATOR + pod + SEPARATOR;
-}
-
-/** Its key begins with `prefixOf` the filter. */
-export function hasPrefixOf({ namespace, pod }: MappingFilter, { mapping }: LiveMapping): boolean {
-  if (namespace === undefined) return true;
-  return namespace === mapping.pod.namespace && (pod === undefined || pod === mapping.pod.name);
-}
-
-/** For mappings of one key. */
-export function sameMapping(one: Mapping, other: Mapping): boolean {
-  return (
-    one.pool === other.pool &&
-    one.hostPort === other.hostPort &&
-    one.size === other.size &&
-    one.hostIP === other.hostIP &&
-    one.containerPort === other.containerPort &&
-    sameList(one.podIPs, other.podIPs) &&
-    sameList(textsOf(one), textsOf(other))
-  );
-}
-
-/** The same mapping, known to be up to date or not. */
-export function withStale({ node, mapping, since }: LiveMapping, stale: true | undefined): LiveMapping {
-  return stale === undefined ? { node, mapping, since } : { node, mapping, since, stale };
-}
-
-function textsOf({ allowFrom }: Mapping): readonly string[] | undefined {
-  return allowFrom?.map((cidr) => cidr.text);
-}
-
-function sameList(one: readonly string[] | undefined, other: readonly string[] | undefined): boolean {
-  if (one === undefined || other === undefined) return one === other;
-  return one.length === other.length && one.every((text, index) => text === other[index]);
 }

@@ -2,17 +2,8 @@
  * The live mappings of one node or of many, in the order of their keys, with a revision and a bounded history so that a
  * reader can ask what changed since. Pure: it never reads a clock; a change is in place when the call returns.
  */
-import {
-  BY_KEY,
-  hasPrefixOf,
-  keyOf,
-  type LiveMapping,
-  type MappingFilter,
-  matches,
-  prefixOf,
-  sameMapping,
-  withStale,
-} from './livemapping.ts';
+import { keyOf, type LiveMapping, type MappingFilter, matches, prefixOf } from './livemapping.ts';
+import { BY_KEY, mayMatch, type PackedMapping, pack, sameValues, unpack, withStale } from './packedmapping.ts';
 import { SortedMap } from './sortedmap.ts';
 import type { Mapping, PodRef, Protocol } from './vocabulary.ts';
 
@@ -31,14 +22,20 @@ export interface Page {
 /** About 5 ms of a busy processor, for which nobody else is answered. */
 const MAX_LOOKED = 10_000;
 
-const NONE: SortedMap<LiveMapping> = new SortedMap(BY_KEY);
+/** A change as it is kept. */
+interface PackedChange {
+  readonly before: PackedMapping | undefined;
+  readonly after: PackedMapping | undefined;
+}
+
+const NONE: SortedMap<PackedMapping> = new SortedMap(BY_KEY);
 
 export class MappingRegistry {
   readonly #mappings = new SortedMap(BY_KEY);
   /** The same by node, as one node of thousands is often asked for. */
-  readonly #nodes = new Map<string, SortedMap<LiveMapping>>();
+  readonly #nodes = new Map<string, SortedMap<PackedMapping>>();
   /** A ring: the change that led to revision r stands at (r − 1) mod limit. */
-  readonly #history: Change[] = [];
+  readonly #history: PackedChange[] = [];
   readonly #limit: number;
   readonly #listeners = new Set<() => void>();
   #revision = 0;
@@ -70,13 +67,17 @@ export class MappingRegistry {
 
   /** As `set`, for one whose key is known; going stale or fresh is a change that keeps `since`. */
   put(key: string, live: LiveMapping): void {
-    const before = this.#mappings.get(key);
-    const same = before !== undefined && sameMapping(before.mapping, live.mapping);
-    if (same && before.stale === live.stale) return;
-    const after = same ? withStale(before, live.stale) : live;
-    this.#mappings.set(key, after);
-    this.#setOfNode(key, after);
-    this.#changed({ before, after });
+    const packed = pack(live);
+    this.#update(key, (before) => {
+      if (before === undefined || !sameValues(before, packed)) return packed;
+      return before.stale === packed.stale ? before : withStale(before, packed.stale);
+    });
+  }
+
+  /** What is there is known to be up to date no more. */
+  markStale(key: string): void {
+    if (!this.#mappings.has(key)) return;
+    this.#update(key, (before) => (before?.stale ? before : withStale(before as PackedMapping, true)));
   }
 
   /** As `delete`, for one whose key is known. */
@@ -91,13 +92,14 @@ export class MappingRegistry {
   }
 
   /** Those of one node, until the next change. */
-  ofNode(node: string): Pick<SortedMap<LiveMapping>, 'size' | 'has' | 'keys' | 'from'> {
+  ofNode(node: string): Pick<SortedMap<unknown>, 'size' | 'has' | 'keys'> {
     return this.#nodes.get(node) ?? NONE;
   }
 
   /** Everything that matches, in the order of the keys. */
   all(filter: MappingFilter): LiveMapping[] {
-    return [...this.#walk(filter, '')].filter((live) => matches(filter, live));
+    const matching = matcherOf(filter);
+    return [...this.#walk(filter, '')].flatMap((packed) => matching(packed) ?? []);
   }
 
   /**
@@ -105,15 +107,16 @@ export class MappingRegistry {
    * that another has no room left. Fewer, or none, when those that match are far between: a page is looked for in MAX_LOOKED mappings.
    */
   page(filter: MappingFilter, after: string, limit: number, fits: (live: LiveMapping) => boolean = () => true): Page {
+    const matching = matcherOf(filter);
     const items: LiveMapping[] = [];
-    let last: LiveMapping | undefined;
+    let last: PackedMapping | undefined;
     let looked = 0;
-    for (const live of this.#walk(filter, after)) {
-      const wanted = matches(filter, live);
-      const full = wanted && (items.length === limit || (items.length > 0 && !fits(live)));
+    for (const packed of this.#walk(filter, after)) {
+      const live = matching(packed);
+      const full = live !== undefined && (items.length === limit || (items.length > 0 && !fits(live)));
       if (last !== undefined && (full || looked === MAX_LOOKED)) return { items, next: BY_KEY.keyOf(last) };
-      if (wanted) items.push(live);
-      last = live;
+      if (live !== undefined) items.push(live);
+      last = packed;
       looked += 1;
     }
     return { items, next: undefined };
@@ -126,7 +129,8 @@ export class MappingRegistry {
     if (!(count > 0 && count <= this.#history.length)) return undefined;
     const from = revision % this.#limit;
     const newest = this.#history.slice(from, from + count);
-    return newest.length === count ? newest : [...newest, ...this.#history.slice(0, count - newest.length)];
+    const changes = newest.length === count ? newest : [...newest, ...this.#history.slice(0, count - newest.length)];
+    return changes.map(unpackedChange);
   }
 
   /** It is known what changed since the revision, and will be for as many changes as are known of it now. */
@@ -140,38 +144,70 @@ export class MappingRegistry {
     return () => this.#listeners.delete(onChange);
   }
 
-  #changed(change: Change): void {
+  /** No change when `change` gives what was there. */
+  #update(key: string, change: (before: PackedMapping | undefined) => PackedMapping): void {
+    let before: PackedMapping | undefined;
+    let after: PackedMapping | undefined;
+    this.#mappings.update(key, (found) => {
+      before = found;
+      after = change(found);
+      return after;
+    });
+    if (after === undefined || after === before) return;
+    this.#setOfNode(key, after);
+    this.#changed({ before, after });
+  }
+
+  #changed(change: PackedChange): void {
     this.#history[this.#revision % this.#limit] = change;
     this.#revision += 1;
     for (const onChange of this.#listeners) onChange();
   }
 
-  #setOfNode(key: string, live: LiveMapping): void {
-    let ofNode = this.#nodes.get(live.node);
+  #setOfNode(key: string, packed: PackedMapping): void {
+    let ofNode = this.#nodes.get(packed.node);
     if (ofNode === undefined) {
       ofNode = new SortedMap(BY_KEY);
-      this.#nodes.set(live.node, ofNode);
+      this.#nodes.set(packed.node, ofNode);
     }
-    ofNode.set(key, live);
+    ofNode.set(key, packed);
   }
 
   /** Those whose keys come after `after` and that are where alone some may match. */
-  *#walk(filter: MappingFilter, after: string): Generator<LiveMapping> {
+  *#walk(filter: MappingFilter, after: string): Generator<PackedMapping> {
     const prefix = prefixOf(filter);
     const compare = BY_KEY.comparing(after);
-    const among = filter.node === undefined ? this.#mappings : this.ofNode(filter.node);
+    const among = filter.node === undefined ? this.#mappings : (this.#nodes.get(filter.node) ?? NONE);
     let first = true;
-    for (const live of among.from(after > prefix ? after : prefix)) {
-      if (!hasPrefixOf(filter, live)) return;
-      if (!first || compare(live) !== 0) yield live;
+    for (const packed of among.from(after > prefix ? after : prefix)) {
+      if (!packed.text.startsWith(prefix)) return;
+      if (!first || compare(packed) !== 0) yield packed;
       first = false;
     }
   }
 }
 
+/** The mapping that was packed, if the filter means it. */
+function matcherOf(filter: MappingFilter): (packed: PackedMapping) => LiveMapping | undefined {
+  const may = mayMatch(filter);
+  return (packed) => {
+    if (!may(packed)) return undefined;
+    const live = unpack(packed);
+    return matches(filter, live) ? live : undefined;
+  };
+}
+
+function unpackedChange({ before, after }: PackedChange): Change {
+  return { before: before && unpack(before), after: after && unpack(after) };
+}
+
 /** Of the mapping that changed. */
 export function keyOfChange({ before, after }: Change): string {
-  return BY_KEY.keyOf((after ?? before) as LiveMapping);
+  return keyOfLive((after ?? before) as LiveMapping);
+}
+
+function keyOfLive({ node, mapping }: LiveMapping): string {
+  return keyOf(node, mapping.pod, mapping.name, mapping.protocol);
 }
 
 /**

@@ -50,7 +50,13 @@ export class SortedMap<T> {
 
   /** The key must be that of the value. */
   set(key: string, value: T): void {
+    this.update(key, () => value);
+  }
+
+  /** As `set`, of what `change` makes of the value that was there, if any. */
+  update(key: string, change: (before: T | undefined) => T): void {
     const { index, block, at, found } = this.#find(key);
+    const value = change(found ? block[at] : undefined);
     if (found) {
       block[at] = value;
       return;

@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
+import type { Cidr } from '../../daemon/core/vocabulary.ts';
 import { berth, MappingService } from '../../proto/service.ts';
 import { ADDRESSES, call, fixture, mapping, NODE, NOW } from './fixture.ts';
 
@@ -201,7 +202,7 @@ test('until the agent knows the state of its node it says UNAVAILABLE rather tha
 
 test('what fails inside the server is told to its log and not to the client', async (t) => {
   const { registry, socketPath, defects } = await fixture(t);
-  const broken = { ...mapping('cart-0'), podIPs: undefined as unknown as string[] };
+  const broken = { ...mapping('cart-0'), allowFrom: [undefined as unknown as Cidr] };
   registry.set(NODE, broken, SINCE);
   const error = await t.throwsAsync(call(socketPath, MappingService.get, { namespace: 'shop', pod: 'cart-0' }));
   t.like(error, { code: status.INTERNAL });
