@@ -10,6 +10,7 @@ import { type Metadata, ServerInterceptingCall, type ServerInterceptor } from '@
 import { type Rule, ruleOf } from './access.ts';
 import { Arrival } from './arrival.ts';
 import { type Authenticator, type Caller, keyOf } from './caller.ts';
+import { sendFramed } from './framed.ts';
 import type { Inbox } from './inbox.ts';
 import { type Origin, originOf, streamOf } from './origin.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
@@ -42,6 +43,8 @@ type Call = Parameters<ServerInterceptor>[1];
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #rules = new Map<string, Rule>();
+  /** Of the methods whose answers come framed. */
+  readonly #framed = new Set<string>();
   /** grpc-js gives the handler the very metadata that were let through here. */
   readonly #admitted = new WeakMap<Metadata, Admitted>();
 
@@ -50,8 +53,9 @@ export class Admission {
   }
 
   /** What is served at the path, which is the only one that leads to the method. */
-  add(path: string, method: object): void {
+  add(path: string, method: object, isFramed: boolean): void {
     this.#rules.set(path, ruleOf(method));
+    if (isFramed) this.#framed.add(path);
   }
 
   /** Undefined for a call that did not come this way. */
@@ -61,6 +65,7 @@ export class Admission {
 
   readonly interceptor: ServerInterceptor = ({ path, requestStream }, call) => {
     const stream = streamOf(call);
+    if (this.#framed.has(path)) sendFramed(call);
     let refuse = ({ code, details }: Refusal) => call.sendStatus({ code, details });
     const arrival = new Arrival({ stream, streaming: requestStream, refuse: (refusal) => refuse(refusal) });
     const onRefused = (tell: (refusal: Refusal) => void) => {

@@ -5,6 +5,7 @@
 import { type handleServerStreamingCall, type handleUnaryCall, type Metadata, status } from '@grpc/grpc-js';
 import { type Rule, ruleOf } from './access.ts';
 import type { Admission, Admitted } from './admission.ts';
+import { asFramed } from './framed.ts';
 import type { Outbox, OutgoingCall } from './outbox.ts';
 import { Refusal, refusalOf } from './refusal.ts';
 
@@ -41,7 +42,10 @@ export class Guard {
   ): readonly [definition: object, handlers: object] {
     const names = Object.keys(definition) as (keyof D & string)[];
     const of = (name: keyof D & string) => [definition[name] as Described, ruleOf(rules[name])] as const;
-    for (const name of names) this.#admission.add((definition[name] as Described).path, rules[name]);
+    for (const name of names) {
+      const { path, responseSerialize } = definition[name] as Described;
+      this.#admission.add(path, rules[name], responseSerialize === asFramed);
+    }
     const methods = names.map((name) => {
       const [method, rule] = of(name);
       return [name, isEncodedHere(method, rule) ? { ...method, responseSerialize: asItIs } : method];

@@ -8,6 +8,7 @@ import { type berth, MappingService } from '../../proto/service.ts';
 import type { MappingFilter } from '../core/livemapping.ts';
 import { type Change, keyOfChange } from '../core/registry.ts';
 import type { ChangeFeed } from './feed.ts';
+import { asFramed, framed } from './framed.ts';
 import { Refusal } from './refusal.ts';
 import { outdated } from './request.ts';
 import type { StateFormat, StatePage, StatePages } from './statepages.ts';
@@ -15,10 +16,10 @@ import { latestOf, type Step, stepsOf } from './steps.ts';
 
 type WireChange = berth.v1.Change.$Properties;
 
-/** MappingService with answers of Watch that are encoded already, as one answer goes to many. */
+/** MappingService with answers of Watch that are encoded and framed already, as one answer goes to many. */
 export const EncodedMappingService = {
   ...MappingService,
-  watch: { ...MappingService.watch, responseSerialize: (answer: Buffer) => answer },
+  watch: { ...MappingService.watch, responseSerialize: asFramed },
 };
 
 /** The part of a grpc-js call that is used. `written` is called once the transport has taken the message. */
@@ -109,11 +110,11 @@ export class Watcher {
       began = Math.min(began, revision);
       if (last === undefined && registry.revision === began) {
         const rest = { synced: true, revision: token(revision), freshness };
-        await this.#send([Buffer.concat([changes, encode(rest)])]);
+        await this.#send([framed(changes, encode(rest))]);
         return revision;
       }
       pages.push({ last, revision });
-      await this.#send([Buffer.concat([changes, encode({ freshness })])]);
+      await this.#send([framed(changes, encode({ freshness }))]);
       after = last;
     }
     const { revision } = registry;
@@ -194,11 +195,11 @@ function* answersOf(
   for (const { kind, live } of steps) {
     bytes += format.bytes(live);
     if (changes.length > 0 && bytes > MAX_BYTES) {
-      yield encode({ changes, revision, freshness });
+      yield framed(encode({ changes, revision, freshness }));
       changes = [];
       bytes = format.bytes(live);
     }
     changes.push({ [kind]: format.message(live) });
   }
-  yield encode({ changes, synced, revision: format.token(after), freshness });
+  yield framed(encode({ changes, synced, revision: format.token(after), freshness }));
 }

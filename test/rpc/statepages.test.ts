@@ -134,7 +134,7 @@ test('whoever begins to watch while pages are shared and the state changes knows
     const known = new Map<string, number>();
     const told = Promise.withResolvers<ReadonlyMap<string, number>>();
     const write = (answer: Buffer, written: () => void) => {
-      const { changes, synced } = MappingService.watch.responseDeserialize(answer);
+      const { changes, synced } = MappingService.watch.responseDeserialize(answer.subarray(5));
       for (const { set: live, deleted } of changes) {
         if (live) known.set(live.pod ?? '', live.hostPort ?? 0);
         if (deleted) known.delete(deleted.pod ?? '');

@@ -16,6 +16,9 @@ export interface WatchJudge {
 
 const RETRY_MS = 1_000;
 
+/** What stands before a message: gRPC's flag and its length. */
+const HEAD_BYTES = 5;
+
 export class WatchClient {
   readonly known = new Map<string, Known>();
   readonly replica: Replica;
@@ -63,12 +66,12 @@ export class WatchClient {
           if (!this.#reads) {
             this.#blocked = () => {
               if (over) return;
-              this.#take(MappingService.watch.responseDeserialize(bytes));
+              this.#take(MappingService.watch.responseDeserialize(bytes.subarray(HEAD_BYTES)));
               written();
             };
             return;
           }
-          this.#take(MappingService.watch.responseDeserialize(bytes));
+          this.#take(MappingService.watch.responseDeserialize(bytes.subarray(HEAD_BYTES)));
           written();
         });
       },
