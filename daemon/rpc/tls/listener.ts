@@ -2,9 +2,9 @@
  * A listener for HTTP/2 over TLS. Handshakes have bounds of their own: who begins one and does not end it takes no place from
  * those who speak, and delays nobody. Certificates are replaced without closing anything.
  *
- *   connection --first bytes--> handshake ----------------> handed over
- *       | silent                   | late, or the oldest of too many; no HTTP/2; a certificate that no authority of clients signed
- *       '--------------------------'--> closed, and told by `onRefused`
+ *   connection --first bytes--> turnstile --> handshake ----------------> handed over
+ *       | silent                     |            | late, or the oldest of too many; no HTTP/2; a certificate that no authority of clients signed
+ *       '----------------------------'------------'--> closed, and told by `onRefused`
  *
  * It must never hold a connection that it does not count.
  */
@@ -13,6 +13,7 @@ import { createServer as createPlain, type Server as PlainServer, type Socket } 
 import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls';
 import { messageOf } from '../../core/errors.ts';
 import { printable } from '../../core/text.ts';
+import { Turnstile } from './turnstile.ts';
 
 /** What the listener proves to clients, and what clients can prove to it; all PEM. */
 export interface ServerMaterial {
@@ -56,10 +57,22 @@ const MAX_HANDSHAKES = 2_048;
 export function createTlsListener(options: TlsListenerOptions): TlsListener {
   const { onRefused = () => {}, handshakeMs = HANDSHAKE_MS } = options;
   const encrypted = createServer(tlsOptions(options, 'h2'));
+  const turnstile = new Turnstile();
   const server = createPlain((raw) => {
-    onceHeard(raw, handshakeMs, onRefused, () => encrypted.emit('connection', raw));
+    onceHeard(raw, handshakeMs, onRefused, () => {
+      handshakes.leave(raw);
+      const refuse = (reason: string) => {
+        raw.destroy();
+        onRefused(reason);
+      };
+      const begin = () => {
+        handshakes.enter(raw);
+        encrypted.emit('connection', raw);
+      };
+      turnstile.pass(raw, begin, refuse);
+    });
   });
-  boundHandshakes({ server, encrypted }, options, (connection) => {
+  const handshakes = boundHandshakes({ server, encrypted }, options, (connection) => {
     const reason = connection.alpnProtocol === 'h2' ? undefined : 'the client speaks no HTTP/2 (ALPN h2)';
     if (reason === undefined) options.onConnection(connection);
     return reason;
@@ -102,23 +115,33 @@ export function tlsOptions({ material, handshakeMs = HANDSHAKE_MS }: HandshakeOp
   };
 }
 
+/** What is silent, or shakes hands: who waits to begin is not counted. */
+interface Handshakes {
+  enter(raw: Socket): void;
+  leave(raw: Socket): void;
+}
+
 /** `take` is given what is left over, and says why it does not want it. Connections come to `server`, and `encrypted` shakes hands. */
 export function boundHandshakes(
   { server, encrypted }: { readonly server: PlainServer; readonly encrypted: Server },
   { material, onRefused = () => {}, maxHandshakes = MAX_HANDSHAKES }: HandshakeOptions,
   take: (connection: TLSSocket) => string | undefined,
-): void {
+): Handshakes {
   const askClients = material.clientAuthorities !== undefined;
   /** In the order of their arrival. A connection is known by its other end while Node does not tell which TLS socket is whose. */
   const handshakes = new Map<string, Socket>();
+  const enter = (raw: Socket) => {
+    handshakes.set(endOf(raw), raw);
+    const [oldest] = handshakes.values();
+    if (handshakes.size > maxHandshakes) oldest?.destroy(new Error('more handshakes are under way than are allowed'));
+  };
+  const leave = (raw: Socket) => handshakes.delete(endOf(raw));
   server.on('connection', (raw: Socket) => {
     const end = endOf(raw);
-    handshakes.set(end, raw);
+    enter(raw);
     raw.once('close', () => {
       if (handshakes.get(end) === raw) handshakes.delete(end);
     });
-    const [oldest] = handshakes.values();
-    if (handshakes.size > maxHandshakes) oldest?.destroy(new Error('more handshakes are under way than are allowed'));
   });
   encrypted.on('secureConnection', (connection) => {
     handshakes.delete(endOf(connection));
@@ -134,6 +157,7 @@ export function boundHandshakes(
     connection.destroy();
     onRefused(printable(messageOf(error), 256));
   });
+  return { enter, leave };
 }
 
 function refusalOf(connection: TLSSocket, askClients: boolean): string | undefined {
