@@ -122,15 +122,15 @@ export class MappingRegistry {
     return { items, next: undefined };
   }
 
-  /** What changed after the revision, oldest first; undefined when that is not known (any more). */
-  changesSince(revision: number): readonly Change[] | undefined {
+  /** What changed after the revision, up to another one, oldest first; undefined when that is not known (any more). */
+  changesSince(revision: number, to = this.#revision): readonly Change[] | undefined {
     const count = this.#revision - revision;
     if (count === 0) return [];
     if (!(count > 0 && count <= this.#history.length)) return undefined;
     const from = revision % this.#limit;
     const newest = this.#history.slice(from, from + count);
     const changes = newest.length === count ? newest : [...newest, ...this.#history.slice(0, count - newest.length)];
-    return changes.map(unpackedChange);
+    return changes.slice(0, to - revision).map(unpackedChange);
   }
 
   /** It is known what changed since the revision, and will be for as many changes as are known of it now. */

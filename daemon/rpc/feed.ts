@@ -1,17 +1,21 @@
 /**
  * When watchers hear of changes, and what they are sent, made once for all of them: a lone change at once, further ones at most
- * once an interval. They are told by turns. Also of those that lag most are as far as others: what they are sent is shared too, as when
- * this process itself is late everybody lags, and to make it for each would make it later.
+ * once an interval. They are told by turns, and go by the same steps: also what those are sent that lag is made once, as when this process
+ * itself is late everybody lags, and to make it for each would make it later.
  */
 import type { Change, MappingRegistry } from '../core/registry.ts';
 import type { Clock } from '../reconcile/ports.ts';
 import { latestOf } from './steps.ts';
 import { Turns } from './turns.ts';
 
-/** Batches that are kept: one for each filter that is watched, and each revision that watchers have come to. */
-const MAX_BATCHES = 256;
-/** A batch of more changes is kept for those only who do not lag: about 1 MB. */
+/** Who lags by so many batches is sent each of them, as everybody was: by more, what they come to together. */
+const LAG = 8;
+/** As many changes at most: 1 MB. */
 const MAX_CHANGES = 4_096;
+/** What is kept of batches, made for each filter that is watched. */
+const KEPT_BYTES = 16 * 1024 * 1024;
+/** What one costs besides its bytes. */
+const ENTRY = 256;
 /** How many watchers are told in one turn: 100 µs each. */
 const WATCHERS = 16;
 
@@ -21,12 +25,14 @@ export class ChangeFeed implements Disposable {
   readonly #intervalMs: number;
   readonly #watchers: Turns;
   readonly #waiting = new Set<() => void>();
-  readonly #latest = new Map<number, readonly Change[]>();
+  readonly #latest = new Map<string, readonly Change[]>();
+  /** The oldest first. */
   readonly #batches = new Map<string, readonly Buffer[]>();
+  #bytes = 0;
   readonly #unsubscribe: () => void;
   #revision: number;
-  /** The newest revision before this one: where all watchers are that do not lag. */
-  #previous: number;
+  /** The newest revisions before that, the oldest first: where watchers are that do not lag much. */
+  readonly #previous: number[] = [];
   #publishedAt = Number.NEGATIVE_INFINITY;
   #cancel: (() => void) | undefined;
 
@@ -36,7 +42,6 @@ export class ChangeFeed implements Disposable {
     this.#watchers = new Turns(clock, WATCHERS);
     this.#intervalMs = intervalMs;
     this.#revision = registry.revision;
-    this.#previous = this.#revision;
     this.#unsubscribe = registry.subscribe(() => this.#changed());
   }
 
@@ -52,30 +57,42 @@ export class ChangeFeed implements Disposable {
   }
 
   /**
-   * What changed since the revision, up to the newest one that is to be heard of: the last change of each mapping. Undefined when
-   * that is not known (any more).
+   * Up to where to tell next who has come to this revision: all who do not lag much go by the same steps, however late each of them is. If each
+   * went from where it is to the newest revision, they would be at as many places, with a batch for each, whenever this process is late.
    */
-  latest(from: number): readonly Change[] | undefined {
-    const known = this.#latest.get(from);
+  next(from: number): number {
+    const [oldest = this.#revision] = this.#previous;
+    if (from < oldest || this.#revision - from > MAX_CHANGES) return this.#revision;
+    return this.#previous.find((revision) => revision > from) ?? this.#revision;
+  }
+
+  /** The last change of each mapping between the revisions. Undefined when that is not known (any more). */
+  latest(from: number, to: number): readonly Change[] | undefined {
+    const key = `${from} ${to}`;
+    const known = this.#latest.get(key);
     if (known !== undefined) return known;
-    const changes = this.registry.changesSince(from);
+    const changes = this.registry.changesSince(from, to);
     if (changes === undefined) return undefined;
-    const latest = latestOf(changes.slice(0, this.#revision - from));
-    if (this.#isShared(from) && this.#latest.size < MAX_BATCHES) this.#latest.set(from, latest);
+    const latest = latestOf(changes);
+    if (to - from <= MAX_CHANGES) this.#latest.set(key, latest);
     return latest;
   }
 
   /**
-   * What `make` makes, once for all who ask for the changes since the same revision by the same filter. Who lags far behind is given
+   * What `make` makes, once for all who ask for the changes between the same revisions by the same filter. Who lags far behind is given
    * what makes the answers one by one: there may be many, and each who lags would hold its own.
    */
-  batch(filter: string, from: number, make: () => Iterable<Buffer>): Iterable<Buffer> {
-    if (!this.#isShared(from)) return make();
-    const key = `${from} ${filter}`;
-    let batch = this.#batches.get(key);
-    if (batch === undefined) {
-      batch = [...make()];
-      if (this.#batches.size < MAX_BATCHES) this.#batches.set(key, batch);
+  batch(filter: string, from: number, to: number, make: () => Iterable<Buffer>): Iterable<Buffer> {
+    if (to - from > MAX_CHANGES && from !== this.#previous.at(-1)) return make();
+    const key = `${from} ${to} ${filter}`;
+    const known = this.#batches.get(key);
+    if (known !== undefined) return known;
+    const batch = [...make()];
+    this.#batches.set(key, batch);
+    this.#bytes += bytesOf(batch);
+    for (const oldest of this.#batches.keys()) {
+      if (this.#bytes <= KEPT_BYTES) break;
+      this.#drop(oldest);
     }
     return batch;
   }
@@ -87,8 +104,9 @@ export class ChangeFeed implements Disposable {
     this.#watchers[Symbol.dispose]();
   }
 
-  #isShared(from: number): boolean {
-    return from === this.#previous || this.#revision - from <= MAX_CHANGES;
+  #drop(key: string): void {
+    this.#bytes -= bytesOf(this.#batches.get(key) ?? []);
+    this.#batches.delete(key);
   }
 
   /** In the midst of the call that changes the registry: more may follow in the same turn. */
@@ -101,12 +119,18 @@ export class ChangeFeed implements Disposable {
   #publish(): void {
     this.#cancel = undefined;
     this.#publishedAt = this.clock.monotonic();
-    this.#previous = this.#revision;
+    this.#previous.push(this.#revision);
+    if (this.#previous.length > LAG) this.#previous.shift();
     this.#revision = this.registry.revision;
     this.#latest.clear();
-    this.#batches.clear();
+    const [oldest = this.#revision] = this.#previous;
+    for (const key of this.#batches.keys()) if (Number.parseInt(key, 10) < oldest) this.#drop(key);
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const onRevision of waiting) this.#watchers.add(onRevision);
   }
+}
+
+function bytesOf(batch: readonly Buffer[]): number {
+  return batch.reduce((sum, { length }) => sum + length, ENTRY);
 }

@@ -77,14 +77,14 @@ export class Watcher {
   async run(resumeAt: number | undefined): Promise<void> {
     let revision = resumeAt === undefined ? await this.#state() : await this.#resume(resumeAt);
     while (!this.#ended) {
-      const before = revision;
-      const { revision: after } = this.#feed;
-      if (after <= before) {
+      if (this.#feed.revision <= revision) {
         await this.#change();
         continue;
       }
+      const before = revision;
+      const after = this.#feed.next(before);
       revision = after;
-      await this.#send(this.#feed.batch(this.#filterKey, before, () => this.#batch(before, after)));
+      await this.#send(this.#feed.batch(this.#filterKey, before, after, () => this.#batch(before, after)));
     }
     if (this.#reason !== undefined) throw this.#reason;
   }
@@ -136,7 +136,7 @@ export class Watcher {
 
   /** Nothing when nothing of it matches. */
   #batch(before: number, after: number): Iterable<Buffer> {
-    const latest = this.#feed.latest(before);
+    const latest = this.#feed.latest(before, after);
     if (latest === undefined) throw tooSlow();
     const steps = stepsOf(latest, this.#filter);
     return steps.length === 0 ? [] : answersOf(steps, before, after, false, this.#format());
