@@ -8,7 +8,7 @@ import { ClusterRegistry } from './core/cluster.ts';
 import { printable } from './core/text.ts';
 import { logGrpc } from './grpclog.ts';
 import type { MetricsDoor } from './metricsdoor.ts';
-import { giveBackMemorySoon, keepLittleFree } from './native/memory.ts';
+import { collectSooner, giveBackMemorySoon, keepLittleFree } from './native/memory.ts';
 import { AggregatorMetrics, type ClusterSnapshot } from './ops/aggregatormetrics.ts';
 import type { AggregatorOptions } from './ops/aggregatoroptions.ts';
 import { systemClock } from './ops/clock.ts';
@@ -36,6 +36,7 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   const log = createLog({ level: options.logLevel, format: options.logFormat, node: hostname() });
   logGrpc(log);
   Buffer.poolSize = SLAB_BYTES;
+  collectSooner();
   const cluster = new ClusterRegistry({ graceMs: options.staleAfterMs, dropMs: options.dropAfterMs });
   let served: ServedCluster | undefined;
   const metrics = new AggregatorMetrics(VERSION, () => snapshot(cluster, served));

@@ -6,7 +6,7 @@ import { parse, parseAllDocuments } from 'yaml';
 import { readAgentOptions } from '../daemon/ops/agentoptions.ts';
 import { parsePoolsFile } from '../daemon/ops/pools.ts';
 import { VERSION } from '../daemon/version.ts';
-import { NODE_COMMAND, RUN_ENV } from '../deploy/bundle.ts';
+import { AGGREGATOR_NODE_FLAGS, NODE_COMMAND, RUN_ENV } from '../deploy/bundle.ts';
 import { ENTRYPOINT } from '../deploy/image.ts';
 
 const deploy = join(import.meta.dirname, '../deploy');
@@ -134,6 +134,12 @@ test('both ways to make the image start the agent alike, in this version', (t) =
   for (const [name, value] of Object.entries(RUN_ENV)) t.true(dockerfile.includes(`ENV ${name}=${value}\n`));
   t.true(dockerfile.includes(`-t berth:${VERSION} `));
   t.deepEqual(parse(read('base/kustomization.yaml')).images, [{ name: agent.image, newTag: VERSION }]);
+});
+
+test('the aggregator is started as it is measured: as the image is, with flags of its own', (t) => {
+  const [{ spec }] = objectsIn('aggregator').filter(({ kind }) => kind === 'Deployment');
+  const [{ command }] = spec.template.spec.containers;
+  t.deepEqual(command, ['node', ...AGGREGATOR_NODE_FLAGS, '--', ENTRYPOINT.at(-1)]);
 });
 
 test('no manifest names a registry', (t) => {

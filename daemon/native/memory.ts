@@ -1,5 +1,9 @@
-/** What the process keeps of memory that it needs no more: what malloc holds free, and the program's own code of the start. */
+/**
+ * What the process keeps of memory that it needs no more: what malloc holds free, garbage that is not collected yet, and the program's own code
+ * of the start.
+ */
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import { libcFunction } from './libc.ts';
 
 const trim = libcFunction<(keep: number) => number>('int malloc_trim(size_t)');
@@ -30,6 +34,18 @@ export function keepLittleFree(): void {
     tune()(M_MMAP_MAX, MAX_LARGE);
     tune()(M_TOP_PAD, 0);
   });
+}
+
+/** By how much the heap grows, in per cent of what stays, until garbage is collected. */
+const GROWTH_PERCENT = 20;
+
+/**
+ * From now on V8 collects garbage when its heap has grown by a fifth, and not when it has doubled or more: for a process with hundreds of
+ * megabytes that stay. It then takes a tenth more of the processor while much changes.
+ */
+export function collectSooner(): void {
+  // Read whenever a collection has ended, as what the next limit is.
+  setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
 }
 
 /** What was begun by the caller has ended by then. */

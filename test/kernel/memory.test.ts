@@ -65,3 +65,28 @@ test('what is large has a place of its own once little is to be kept free, and n
   t.true(usual > 8_000, `${usual} KiB`);
   t.true(sparing < 2_000, `${sparing} KiB`);
 });
+
+/** How large V8's heap gets, in MB, when a process keeps some 40 MB and makes much that it keeps for a moment. */
+async function heapAtMost(begin: string): Promise<number> {
+  const program = `
+    import { getHeapStatistics } from 'node:v8';
+    import { collectSooner } from ${JSON.stringify(MEMORY)};
+    ${begin}
+    const kept = Array.from({ length: 300_000 }, (_, index) => ({ index, list: [index], name: 'n' + index }));
+    const lately = new Array(40_000);
+    let most = 0;
+    for (let index = 0; index < 3_000_000; index += 1) {
+      lately[index % lately.length] = { index, list: [index], name: 'm' + index };
+      if (index % 50_000 === 0) most = Math.max(most, getHeapStatistics().total_heap_size);
+    }
+    console.log(most / 1e6, kept.length);
+  `;
+  const args = ['--max-semi-space-size=2', '--input-type=module', '--eval', program];
+  const { stdout } = await promisify(execFile)(PROGRAM, args);
+  return Number.parseFloat(stdout);
+}
+
+test('garbage is collected sooner when that was asked for', async (t) => {
+  const [usual, sooner] = [await heapAtMost(''), await heapAtMost('collectSooner();')];
+  t.true(sooner < usual * 0.8, `${usual} MB, sooner ${sooner} MB`);
+});

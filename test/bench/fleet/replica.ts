@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
-import { NODE_FLAGS, RUN_ENV } from '../../../deploy/bundle.ts';
+import { AGGREGATOR_NODE_FLAGS, RUN_ENV } from '../../../deploy/bundle.ts';
 import type { Namespace } from '../../kernel/namespace.ts';
 import { cpuMs, resident } from '../process.ts';
 
@@ -46,7 +46,7 @@ export class Replica {
       '--connections-per-address=25000',
     ];
     const began = performance.now();
-    this.#process = namespace.spawn(process.execPath, [...NODE_FLAGS, program, 'aggregator', ...flags], {
+    this.#process = namespace.spawn(process.execPath, [...AGGREGATOR_NODE_FLAGS, program, 'aggregator', ...flags], {
       cwd: '/',
       env: { PATH: process.env.PATH, ...RUN_ENV },
       stdio: ['ignore', 'ignore', 'pipe'],
