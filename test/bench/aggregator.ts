@@ -9,7 +9,7 @@ import { setTimeout } from 'node:timers/promises';
 import { makeBundle } from '../../deploy/bundle.ts';
 import { Namespace } from '../kernel/namespace.ts';
 import type { ApiServerQuestions } from './fleet/apiserver.ts';
-import type { AskerQuestions } from './fleet/asker.ts';
+import type { Asked, AskerQuestions } from './fleet/asker.ts';
 import type { Place } from './fleet/channel.ts';
 import { Member } from './fleet/member.ts';
 import type { NodesQuestions } from './fleet/nodes.ts';
@@ -58,8 +58,11 @@ async function measureWith(nodes: number, directory: string, scale: Scale, tell:
   tell(row(`${what}, no changes: resident memory`, { median: megabytes(quiet.resident) }));
   tell(row(`${what}, no changes: CPU of a core`, { median: percent(quiet.share) }));
 
-  const asker = new Member<AskerQuestions>(namespace, 'asker.ts');
-  await asker.ask('start', place, nodes);
+  const askers = (['gets', 'lists'] as const).map((what) => ({
+    what,
+    member: new Member<AskerQuestions>(namespace, 'asker.ts'),
+  }));
+  for (const { member } of askers) await member.ask('start', place, nodes);
   const watchers = new Member<WatchersQuestions>(namespace, 'watchers.ts');
   const { syncedMs, mappings, bytes } = await watchers.ask('start', place, WATCHERS);
   if (mappings !== nodes * MAPPINGS_PER_NODE) throw new Error(`a watcher was told of ${mappings} mappings`);
@@ -70,10 +73,13 @@ async function measureWith(nodes: number, directory: string, scale: Scale, tell:
   await setTimeout(scale.pick(5_000, 2_000));
   await watchers.ask('begin');
   const seconds = scale.pick(30, 6);
-  const busy = await during(replica, () => asker.ask('ask', seconds));
+  const busy = await during(replica, () =>
+    Promise.all(askers.map(({ what, member }) => member.ask('ask', what, seconds))),
+  );
   const load = loadavg()[0] ?? 0;
   const seen = await watchers.ask('seen', SETTLED_MS);
-  const { get, page, namespace: one, node, wrong } = busy.result;
+  const [{ get }, { page, namespace: one, node }] = busy.result as [Asked, Asked];
+  const wrong = busy.result.flatMap((asked) => asked.wrong);
   const changes = await Promise.all(fleet.map((member) => member.ask('rest')));
   if (wrong.length > 0)
     throw new Error([`${wrong.length} answers were wrong`, wrong[0], ...replica.warnings].join('\n'));
@@ -97,7 +103,7 @@ async function measureWith(nodes: number, directory: string, scale: Scale, tell:
   const told = `${megabytes(seen.bytes / seconds)}/s in ${digits(seen.messages / seconds)} messages/s`;
   tell(row(`${changing}: told to all watchers`, { median: told }));
 
-  await Promise.all([asker.end(), watchers.end()]);
+  await Promise.all([...askers.map(({ member }) => member), watchers].map((member) => member.end()));
   await replica.kill();
   replica = new Replica(at);
   const again = await replica.complete(COMPLETE_MS);

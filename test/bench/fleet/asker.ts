@@ -1,4 +1,7 @@
-/** Clients that ask: Get of one pod, List of a page and of a node, at a steady pace whatever the answers take. A program. */
+/**
+ * Clients that ask: Get of one pod, or List of a page, a namespace and a node, at a steady pace whatever the answers take. A program. Who asks
+ * for one kind asks for no other: to collect what pages leave behind would be counted as the time of a Get.
+ */
 import { Metadata } from '@grpc/grpc-js';
 import { MappingService, type Method } from '../../../proto/service.ts';
 import { type Place, readerAt } from './channel.ts';
@@ -19,14 +22,13 @@ export interface Asked {
 export interface AskerQuestions {
   /** Connects and asks each question once. */
   start(place: Place, nodes: number): Promise<void>;
-  /** Asks for so long. */
-  ask(seconds: number): Promise<Asked>;
+  /** Asks for Gets, or for Lists, for so long. */
+  ask(what: 'gets' | 'lists', seconds: number): Promise<Asked>;
 }
 
 const CONNECTIONS = 4;
-const GETS_PER_SECOND = 100;
-/** One List for so many Gets. */
-const LIST_EVERY = 10;
+/** In a second. */
+const PACES = { gets: 100, lists: 10 } as const;
 
 let clients: ReturnType<typeof readerAt>[] = [];
 let nodes = 0;
@@ -87,7 +89,7 @@ const answers: AskerQuestions = {
     for (const list of Object.values(LISTS)) await list();
     if (wrong.length > 0) throw new Error(wrong[0]);
   },
-  ask: async (seconds) => {
+  ask: async (what, seconds) => {
     wrong.length = 0;
     const samples = { get: [] as number[], page: [] as number[], namespace: [] as number[], node: [] as number[] };
     const kinds = Object.keys(LISTS) as (keyof typeof LISTS)[];
@@ -97,16 +99,17 @@ const answers: AskerQuestions = {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setInterval(() => {
       const elapsed = performance.now() - began;
-      for (const due = (elapsed / 1_000) * GETS_PER_SECOND; asked < due; asked++) {
-        waiting.push(get().then((took) => samples.get.push(took)));
-        if (asked % LIST_EVERY !== 0) continue;
-        const kind = kinds[(asked / LIST_EVERY) % kinds.length] as keyof typeof LISTS;
-        waiting.push(LISTS[kind]().then((took) => samples[kind].push(took)));
+      for (const due = (elapsed / 1_000) * PACES[what]; asked < due; asked++) {
+        if (what === 'gets') waiting.push(get().then((took) => samples.get.push(took)));
+        else {
+          const kind = kinds[asked % kinds.length] as keyof typeof LISTS;
+          waiting.push(LISTS[kind]().then((took) => samples[kind].push(took)));
+        }
       }
       if (elapsed < seconds * 1_000) return;
       clearInterval(timer);
       resolve();
-    }, 1_000 / GETS_PER_SECOND);
+    }, 1_000 / PACES[what]);
     await promise;
     await Promise.all(waiting);
     return { ...samples, wrong: [...wrong] };
