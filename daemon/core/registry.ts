@@ -82,9 +82,8 @@ export class MappingRegistry {
 
   /** As `delete`, for one whose key is known. */
   remove(key: string): void {
-    const before = this.#mappings.get(key);
+    const before = this.#mappings.delete(key);
     if (before === undefined) return;
-    this.#mappings.delete(key);
     const ofNode = this.#nodes.get(before.node);
     ofNode?.delete(key);
     if (ofNode?.size === 0) this.#nodes.delete(before.node);

@@ -66,13 +66,14 @@ export class SortedMap<T> {
     if (block.length > MAX_BLOCK) this.#blocks.splice(index + 1, 0, block.splice(block.length >>> 1));
   }
 
-  /** Deleting what is not there is no error. */
-  delete(key: string): void {
+  /** Gives what was there; deleting what is not there is no error. */
+  delete(key: string): T | undefined {
     const { index, block, at, found } = this.#find(key);
-    if (!found) return;
-    block.splice(at, 1);
+    if (!found) return undefined;
+    const [value] = block.splice(at, 1);
     this.#size -= 1;
     if (block.length === 0 && this.#blocks.length > 1) this.#blocks.splice(index, 1);
+    return value;
   }
 
   /** Those whose keys are `start` or come after it. The map must not change meanwhile. */
