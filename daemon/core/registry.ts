@@ -123,13 +123,13 @@ export class MappingRegistry {
 
   /** What changed after the revision, up to another one, oldest first; undefined when that is not known (any more). */
   changesSince(revision: number, to = this.#revision): readonly Change[] | undefined {
-    const count = this.#revision - revision;
-    if (count === 0) return [];
-    if (!(count > 0 && count <= this.#history.length)) return undefined;
-    const from = revision % this.#limit;
-    const newest = this.#history.slice(from, from + count);
-    const changes = newest.length === count ? newest : [...newest, ...this.#history.slice(0, count - newest.length)];
-    return changes.slice(0, to - revision).map(unpackedChange);
+    const known = this.#revision - revision;
+    if (known === 0) return [];
+    if (!(known > 0 && known <= this.#history.length)) return undefined;
+    const [from, count] = [revision % this.#limit, to - revision];
+    const first = this.#history.slice(from, from + count);
+    const rest = first.length === count ? [] : this.#history.slice(0, count - first.length);
+    return [...first, ...rest].map(unpackedChange);
   }
 
   /** It is known what changed since the revision, and will be for as many changes as are known of it now. */

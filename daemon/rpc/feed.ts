@@ -8,14 +8,23 @@ import type { Clock } from '../reconcile/ports.ts';
 import { latestOf } from './steps.ts';
 import { Turns } from './turns.ts';
 
-/** Who lags by so many batches is sent each of them, as everybody was: by more, what they come to together. */
+/** Who lags by so many steps goes each of them, as everybody went: who lags by more goes larger ones. */
 const LAG = 8;
-/** As many changes at most: 1 MB. */
+/** The most changes of a step: about 1 MB. */
 const MAX_CHANGES = 4_096;
-/** What is kept of batches, made for each filter that is watched. */
+/** What is kept of batches, made for each filter that is watched, and for how many steps when nobody asks for it. */
 const KEPT_BYTES = 16 * 1024 * 1024;
+const KEPT_STEPS = 8;
 /** What one costs besides its bytes. */
 const ENTRY = 256;
+
+interface Batch {
+  readonly answers: readonly Buffer[];
+  readonly bytes: number;
+  /** At which step it was asked for last. */
+  used: number;
+}
+
 /** How many watchers are told in one turn: 100 µs each. */
 const WATCHERS = 16;
 
@@ -25,10 +34,12 @@ export class ChangeFeed implements Disposable {
   readonly #intervalMs: number;
   readonly #watchers: Turns;
   readonly #waiting = new Set<() => void>();
+  /** Of the step that was asked for last: by other filters too. */
   readonly #latest = new Map<string, readonly Change[]>();
   /** The oldest first. */
-  readonly #batches = new Map<string, readonly Buffer[]>();
+  readonly #batches = new Map<string, Batch>();
   #bytes = 0;
+  #steps = 0;
   readonly #unsubscribe: () => void;
   #revision: number;
   /** The newest revisions before that, the oldest first: where watchers are that do not lag much. */
@@ -50,6 +61,11 @@ export class ChangeFeed implements Disposable {
     return this.#revision;
   }
 
+  /** How much is kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Calls back once when there is a newer revision. Returns what takes that back. */
   wait(onRevision: () => void): () => void {
     this.#waiting.add(onRevision);
@@ -57,13 +73,15 @@ export class ChangeFeed implements Disposable {
   }
 
   /**
-   * Up to where to tell next who has come to this revision: all who do not lag much go by the same steps, however late each of them is. If each
-   * went from where it is to the newest revision, they would be at as many places, with a batch for each, whenever this process is late.
+   * Up to where to tell next who has come to this revision: all go by the same steps, however late each of them is. If each went from where it
+   * is to the newest revision, they would be at as many places, with a batch for each, whenever this process is late.
    */
   next(from: number): number {
     const [oldest = this.#revision] = this.#previous;
-    if (from < oldest || this.#revision - from > MAX_CHANGES) return this.#revision;
-    return this.#previous.find((revision) => revision > from) ?? this.#revision;
+    if (from >= oldest && this.#revision - from <= MAX_CHANGES) {
+      return this.#previous.find((revision) => revision > from) ?? this.#revision;
+    }
+    return Math.min(this.#revision, (Math.floor(from / MAX_CHANGES) + 1) * MAX_CHANGES);
   }
 
   /** The last change of each mapping between the revisions. Undefined when that is not known (any more). */
@@ -74,27 +92,28 @@ export class ChangeFeed implements Disposable {
     const changes = this.registry.changesSince(from, to);
     if (changes === undefined) return undefined;
     const latest = latestOf(changes);
-    if (to - from <= MAX_CHANGES) this.#latest.set(key, latest);
+    this.#latest.clear();
+    this.#latest.set(key, latest);
     return latest;
   }
 
-  /**
-   * What `make` makes, once for all who ask for the changes between the same revisions by the same filter. Who lags far behind is given
-   * what makes the answers one by one: there may be many, and each who lags would hold its own.
-   */
-  batch(filter: string, from: number, to: number, make: () => Iterable<Buffer>): Iterable<Buffer> {
-    if (to - from > MAX_CHANGES && from !== this.#previous.at(-1)) return make();
+  /** What `make` makes, once for all who ask for the changes of a step by the same filter. */
+  batch(filter: string, from: number, to: number, make: () => Iterable<Buffer>): readonly Buffer[] {
     const key = `${from} ${to} ${filter}`;
     const known = this.#batches.get(key);
-    if (known !== undefined) return known;
-    const batch = [...make()];
-    this.#batches.set(key, batch);
-    this.#bytes += bytesOf(batch);
-    for (const oldest of this.#batches.keys()) {
-      if (this.#bytes <= KEPT_BYTES) break;
-      this.#drop(oldest);
+    if (known !== undefined) {
+      known.used = this.#steps;
+      return known.answers;
     }
-    return batch;
+    const answers = [...make()];
+    const bytes = answers.reduce((sum, { length }) => sum + length, ENTRY);
+    this.#batches.set(key, { answers, bytes, used: this.#steps });
+    this.#bytes += bytes;
+    for (const [oldest, batch] of this.#batches) {
+      if (this.#bytes <= KEPT_BYTES) break;
+      this.#drop(oldest, batch);
+    }
+    return answers;
   }
 
   [Symbol.dispose](): void {
@@ -104,8 +123,8 @@ export class ChangeFeed implements Disposable {
     this.#watchers[Symbol.dispose]();
   }
 
-  #drop(key: string): void {
-    this.#bytes -= bytesOf(this.#batches.get(key) ?? []);
+  #drop(key: string, { bytes }: Batch): void {
+    this.#bytes -= bytes;
     this.#batches.delete(key);
   }
 
@@ -123,14 +142,10 @@ export class ChangeFeed implements Disposable {
     if (this.#previous.length > LAG) this.#previous.shift();
     this.#revision = this.registry.revision;
     this.#latest.clear();
-    const [oldest = this.#revision] = this.#previous;
-    for (const key of this.#batches.keys()) if (Number.parseInt(key, 10) < oldest) this.#drop(key);
+    this.#steps += 1;
+    for (const [key, batch] of this.#batches) if (this.#steps - batch.used > KEPT_STEPS) this.#drop(key, batch);
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const onRevision of waiting) this.#watchers.add(onRevision);
   }
-}
-
-function bytesOf(batch: readonly Buffer[]): number {
-  return batch.reduce((sum, { length }) => sum + length, ENTRY);
 }

@@ -59,13 +59,37 @@ test('however late each of many watchers is, what they are sent is made about on
   );
 });
 
-test('who lags by many intervals is told of them together', (t) => {
+test('also of those that lag by thousands of changes all go by the same steps, and each is made once', (t) => {
+  const stage = scene();
+  const began = Array.from({ length: 100 }, () => {
+    stage.pass(3);
+    return stage.feed.revision;
+  });
+  for (let interval = 0; interval < 20; interval += 1) stage.pass(1_000);
+  for (let from of began) {
+    let steps = 0;
+    for (; from < stage.feed.revision; steps += 1) from = stage.step(from);
+    t.true(steps <= 8, `${steps} steps`);
+  }
+  // The first step of each, and seven that all have in common.
+  t.is(stage.made, began.length + 7);
+});
+
+test('I10: what is kept of steps is bounded, and forgotten when nobody goes them any more', (t) => {
   const stage = scene();
   stage.pass(1);
-  const began = stage.feed.revision;
-  for (let interval = 0; interval < 20; interval += 1) stage.pass(2);
-  t.is(stage.step(began), stage.feed.revision);
-  t.is(stage.made, 1);
+  const large = () =>
+    stage.feed.batch('large', stage.feed.revision - 1, stage.feed.revision, () => [Buffer.alloc(3 << 20)]);
+  const [kept] = large();
+  t.is(large()[0], kept);
+  for (let interval = 0; interval < 8; interval += 1) {
+    stage.pass(1);
+    large();
+    t.true(stage.feed.bytes <= 16 << 20);
+  }
+  t.true(stage.feed.bytes > 12 << 20);
+  for (let interval = 0; interval < 9; interval += 1) stage.pass(1);
+  t.is(stage.feed.bytes, 0);
 });
 
 test('who comes from a revision between two steps goes to the next one', (t) => {
