@@ -36,7 +36,6 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
   const log = createLog({ level: options.logLevel, format: options.logFormat, node: hostname() });
   logGrpc(log);
   Buffer.poolSize = SLAB_BYTES;
-  collectSooner();
   const cluster = new ClusterRegistry({ graceMs: options.staleAfterMs, dropMs: options.dropAfterMs });
   let served: ServedCluster | undefined;
   const metrics = new AggregatorMetrics(VERSION, () => snapshot(cluster, served));
@@ -94,6 +93,7 @@ export async function runAggregator(options: AggregatorOptions, signal: AbortSig
       onReady: () => {
         log.info({ event: 'ready', ...cluster.count });
         // From now on memory counts, and before that how soon thousands of agents that come together have told everything.
+        collectSooner();
         keepLittleFree();
         giveBackMemorySoon();
       },

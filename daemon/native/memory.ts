@@ -41,7 +41,7 @@ const GROWTH_PERCENT = 20;
 
 /**
  * From now on V8 collects garbage when its heap has grown by a fifth, and not when it has doubled or more: for a process with hundreds of
- * megabytes that stay. It then takes a tenth more of the processor while much changes.
+ * megabytes that stay, once they are there: a heap that grows to that size would be gone through again and again.
  */
 export function collectSooner(): void {
   // Read whenever a collection has ended, as what the next limit is.
