@@ -49,8 +49,11 @@ export interface LinkContext extends Narrated {
 }
 
 const HEARTBEAT_MS = 10_000;
-/** By then the aggregator has said Accepted: a connection may be half open. */
-const ACCEPT_MS = 15_000;
+/**
+ * By then the aggregator has said Accepted: a connection may be half open. Longer after a failure: a replica to which thousands come at once
+ * may need that, and who gives up and comes again makes it need longer still.
+ */
+const ACCEPT_MS = { first: 15_000, cap: 30_000 } as const;
 const FIRST_PAUSE_MS = 3_000;
 const MAX_PAUSE_MS = 30_000;
 const MIN_PAUSE_MS = 100;
@@ -100,11 +103,12 @@ export class ReportLink implements Disposable {
       },
     });
     this.#stream = stream;
+    const patienceMs = Math.min(ACCEPT_MS.cap, ACCEPT_MS.first * 2 ** this.#failures);
     this.#undo.push(
-      clock.after(ACCEPT_MS, () => {
+      clock.after(patienceMs, () => {
         if (this.connected) return;
         stream.cancel();
-        this.#lost(status.DEADLINE_EXCEEDED, `no answer came within ${ACCEPT_MS / 1_000} s`);
+        this.#lost(status.DEADLINE_EXCEEDED, `no answer came within ${patienceMs / 1_000} s`);
       }),
     );
     this.#beat();

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import test from 'ava';
 import { MappingRegistry } from '../../daemon/core/registry.ts';
+import type { Clock } from '../../daemon/reconcile/ports.ts';
 import { ChangeFeed } from '../../daemon/rpc/feed.ts';
-import { ReportLink, type ReportStreamListener } from '../../daemon/rpc/reportlink.ts';
+import { type ReportConnector, ReportLink, type ReportStreamListener } from '../../daemon/rpc/reportlink.ts';
 import { computedTime } from './clock.ts';
 import { aggregator, eventually } from './clusterfixture.ts';
 import { SILENT } from './silent.ts';
@@ -25,17 +26,10 @@ function randomOf(seed: number): () => number {
   };
 }
 
-test('agents that lose their replica together come again one by one: in no second more than it has places for handshakes', (t) => {
-  const { clock, pass } = computedTime();
-  const listeners: ReportStreamListener[] = [];
-  let opened: number[] = [];
-  const context = {
+function contextOf(clock: Clock, connect: ReportConnector) {
+  return {
     feed: new ChangeFeed(new MappingRegistry(), clock, 50),
-    connect: (_address: string, listener: ReportStreamListener) => {
-      listeners.push(listener);
-      opened.push(clock.monotonic());
-      return { write: () => {}, cancel: () => {} };
-    },
+    connect,
     clock,
     random: randomOf(1),
     observer: SILENT,
@@ -44,6 +38,17 @@ test('agents that lose their replica together come again one by one: in no secon
     addresses: () => [],
     pools: () => [],
   };
+}
+
+test('agents that lose their replica together come again one by one: in no second more than it has places for handshakes', (t) => {
+  const { clock, pass } = computedTime();
+  const listeners: ReportStreamListener[] = [];
+  let opened: number[] = [];
+  const context = contextOf(clock, (_address, listener) => {
+    listeners.push(listener);
+    opened.push(clock.monotonic());
+    return { write: () => {}, cancel: () => {} };
+  });
   const links = Array.from({ length: AGENTS }, () => new ReportLink('replica', context));
   const busiest = () => {
     const sorted = opened.toSorted((one, other) => one - other);
@@ -70,6 +75,21 @@ test('agents that lose their replica together come again one by one: in no secon
     t.is(opened.length, AGENTS);
     t.true(busiest() <= HANDSHAKES, `${busiest()} in one second, at attempt ${round}`);
   }
+});
+
+test('a replica that takes long to answer, as one to which thousands come at once, is waited for longer the next time', (t) => {
+  const { clock, pass } = computedTime();
+  let opened = 0;
+  const context = contextOf(clock, (_address, listener) => {
+    opened += 1;
+    const answer = clock.after(25_000, () => listener.response({ accepted: { replica: 'r' }, ack: { sequence: 1 } }));
+    return { write: () => {}, cancel: answer };
+  });
+  const link = new ReportLink('replica', context);
+  link.start();
+  for (let ms = 0; ms < 60_000; ms += 50) pass(50);
+  t.true(link.connected, `${opened} attempts`);
+  t.is(opened, 2);
 });
 
 test.serial('5,000 agents come again when their replica is restarted, and every one tells its state', async (t) => {
