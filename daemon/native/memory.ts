@@ -3,7 +3,7 @@
  * of the start.
  */
 import { readFileSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { libcFunction } from './libc.ts';
 
 const trim = libcFunction<(keep: number) => number>('int malloc_trim(size_t)');
@@ -38,12 +38,16 @@ export function keepLittleFree(): void {
 
 /** By how much the heap grows, in per cent of what stays, until garbage is collected. */
 const GROWTH_PERCENT = 20;
+/** What stays of a smaller heap is worth no more collections: each of them delays answers. */
+const LARGE_HEAP_BYTES = 128 * 1024 * 1024;
 
 /**
  * From now on V8 collects garbage when its heap has grown by a fifth, and not when it has doubled or more: for a process with hundreds of
- * megabytes that stay, once they are there: a heap that grows to that size would be gone through again and again.
+ * megabytes that stay, once they are there: a heap that grows to that size would be gone through again and again. Does nothing for a
+ * small heap.
  */
-export function collectSooner(): void {
+export function collectSooner(heapBytes = getHeapStatistics().used_heap_size): void {
+  if (heapBytes < LARGE_HEAP_BYTES) return;
   // Read whenever a collection has ended, as what the next limit is.
   setFlagsFromString(`--heap-growing-percent=${GROWTH_PERCENT}`);
 }
