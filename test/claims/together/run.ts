@@ -12,10 +12,15 @@ if (SEED !== undefined) {
   );
   if (violation !== undefined) process.exitCode = 1;
 } else {
+  let events = 0;
+  let failed = 0;
   for (let seed = Number(FIRST); seed < Number(FIRST) + Number(SEEDS); seed++) {
-    const { violation } = await simulateTogether(seed);
+    const { violation, ...run } = await simulateTogether(seed);
+    events += run.events;
     if (violation === undefined) continue;
+    failed++;
     console.log(`FAILED seed ${seed}: ${violation.rule}: ${violation.detail}`);
     process.exitCode = 1;
   }
+  console.log(`${SEEDS} seeds, ${events} events, ${failed} failed`);
 }
