@@ -33,8 +33,10 @@ export class HeldBack {
 
   /** After rules were installed, as far as the kernel took them. True when a pod is held back that was not. */
   note(standings: readonly PodStanding[], refusal: (mapping: Mapping) => Error | undefined, now: number): boolean {
-    const uids = new Set(standings.map(({ pod }) => pod.uid));
-    for (const uid of this.#pods.keys()) if (!uids.has(uid)) this.#pods.delete(uid);
+    if (this.#pods.size > 0) {
+      const uids = new Set(standings.map(({ pod }) => pod.uid));
+      for (const uid of this.#pods.keys()) if (!uids.has(uid)) this.#pods.delete(uid);
+    }
     let news = false;
     for (const standing of standings) if (this.#noteOne(standing, refusal, now)) news = true;
     return news;
@@ -49,6 +51,7 @@ export class HeldBack {
   #noteOne(standing: PodStanding, refusal: (mapping: Mapping) => Error | undefined, now: number): boolean {
     const { pod, promised, turn } = standing;
     const led = promised.filter((mapping) => mapping.pool === CLAIM_POOL.name && elementsOnce(mapping).length > 0);
+    if (led.length === 0 && !this.#pods.has(pod.uid)) return false;
     // Whatever else is wrong with the pod is told anew each time.
     const { problem } = withRefusal({ ...standing, problem: undefined, promised: led }, refusal);
     if (problem !== undefined) {

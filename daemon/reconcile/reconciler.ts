@@ -303,20 +303,24 @@ export class Reconciler {
     );
     // Of what is not certain to be gone nobody is told that it is.
     this.#ending.push(...stuck);
+    const gone = new Set(rest);
+    const endings = Map.groupBy(rest, ({ mapping }) => mappingKey(mapping));
     for (const mapping of wanted) {
       const known = this.announcer.live.get(mappingKey(mapping));
       if (known?.mapping === mapping || this.#kernel.refusal(mapping) !== undefined) continue;
       const adopted = this.#first && this.#kernel.adopted(mapping);
       this.#inheritance.announced(mapping);
-      const back = rest.findIndex((live) => sameMapping(live.mapping, mapping));
-      const [unchanged] = back < 0 ? [] : rest.splice(back, 1);
-      if (unchanged !== undefined) this.announcer.released(unchanged, this.#givenAt(mapping));
+      const unchanged = endings.get(mappingKey(mapping))?.find((live) => sameMapping(live.mapping, mapping));
+      if (unchanged !== undefined) {
+        gone.delete(unchanged);
+        this.announcer.released(unchanged, this.#givenAt(mapping));
+      }
       this.announcer.announce(mapping, adopted, this.pods.addressedAt(mapping.pod.uid));
       // What was to be handed over and was not is no news to its pod.
       if (!adopted && unchanged === undefined) mapped.add(mapping.pod.uid);
     }
     const ended = new Set<string>();
-    for (const live of rest) {
+    for (const live of gone) {
       this.announcer.released(live, this.#givenAt(live.mapping));
       if (!this.announcer.live.has(mappingKey(live.mapping))) ended.add(live.mapping.pod.uid);
     }
