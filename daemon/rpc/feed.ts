@@ -35,7 +35,7 @@ export class ChangeFeed implements Disposable {
   readonly #watchers: Turns;
   readonly #waiting = new Set<() => void>();
   /** Of the step that was asked for last: by other filters too. */
-  readonly #latest = new Map<string, readonly Change[]>();
+  #latest: { readonly from: number; readonly to: number; readonly changes: readonly Change[] } | undefined;
   /** The oldest first. */
   readonly #batches = new Map<string, Batch>();
   #bytes = 0;
@@ -86,15 +86,12 @@ export class ChangeFeed implements Disposable {
 
   /** The last change of each mapping between the revisions. Undefined when that is not known (any more). */
   latest(from: number, to: number): readonly Change[] | undefined {
-    const key = `${from} ${to}`;
-    const known = this.#latest.get(key);
-    if (known !== undefined) return known;
-    const changes = this.registry.changesSince(from, to);
-    if (changes === undefined) return undefined;
-    const latest = latestOf(changes);
-    this.#latest.clear();
-    this.#latest.set(key, latest);
-    return latest;
+    if (this.#latest?.from === from && this.#latest.to === to) return this.#latest.changes;
+    const all = this.registry.changesSince(from, to);
+    if (all === undefined) return undefined;
+    const changes = latestOf(all);
+    this.#latest = { from, to, changes };
+    return changes;
   }
 
   /** What `make` makes, once for all who ask for the changes of a step by the same filter. */
@@ -141,7 +138,7 @@ export class ChangeFeed implements Disposable {
     this.#previous.push(this.#revision);
     if (this.#previous.length > LAG) this.#previous.shift();
     this.#revision = this.registry.revision;
-    this.#latest.clear();
+    this.#latest = undefined;
     this.#steps += 1;
     for (const [key, batch] of this.#batches) if (this.#steps - batch.used > KEPT_STEPS) this.#drop(key, batch);
     const waiting = [...this.#waiting];
