@@ -4,9 +4,8 @@
  */
 import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node';
-import { BerthError } from '../../core/errors.ts';
 import { quoted } from '../../core/text.ts';
-import { headlineOf } from '../headline.ts';
+import { unusableKubeconfig } from '../unusable.ts';
 import type { Credentials, Grant } from './credentials.ts';
 
 /** `path` undefined: `KUBECONFIG`, then `~/.kube/config`. Rejects with CONFIG_INVALID. */
@@ -18,9 +17,7 @@ export async function loadKubeconfig(path: string | undefined): Promise<Credenti
     else config.loadFromFile(path);
     return new KubeconfigCredentials(config);
   } catch (error) {
-    const where = path === undefined ? 'the kubeconfig (KUBECONFIG, ~/.kube/config)' : `the kubeconfig ${path}`;
-    // Without its cause, of which a log might tell the rest.
-    throw new BerthError('CONFIG_INVALID', `${where} cannot be used: ${headlineOf(error)}`);
+    throw unusableKubeconfig(path, error);
   }
 }
 

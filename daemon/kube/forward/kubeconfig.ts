@@ -7,8 +7,7 @@ import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Cluster, Context, KubeConfig, User } from '@kubernetes/client-node';
 import { parse } from 'yaml';
-import { BerthError } from '../../core/errors.ts';
-import { headlineOf } from '../headline.ts';
+import { unusableKubeconfig } from '../unusable.ts';
 import { type Impersonation, impersonationOf } from './impersonation.ts';
 
 /** By the name of the user who does. */
@@ -27,9 +26,7 @@ export function loadConfig(config: KubeConfig, path: string | undefined, env: En
       config.loadFromOptions(NOTHING);
     return new Map();
   } catch (error) {
-    const where = path === undefined ? 'the kubeconfig (KUBECONFIG, ~/.kube/config)' : `the kubeconfig ${path}`;
-    // Without its cause, of which a log might tell the rest.
-    throw new BerthError('CONFIG_INVALID', `${where} cannot be used: ${headlineOf(error)}`);
+    throw unusableKubeconfig(path, error);
   }
 }
 
